@@ -1,0 +1,87 @@
+/**
+ * AWS clients: one per service and region for the life of the process, so that sockets and credentials are shared by
+ * all activities. Endpoint, region and credentials come from the SDK's standard variables and profiles alone; that is
+ * also how the sandbox is reached (`AWS_ENDPOINT_URL`), and the product does not know.
+ */
+import { ECSClient } from '@aws-sdk/client-ecs';
+import { ElastiCacheClient } from '@aws-sdk/client-elasticache';
+import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
+import { SSMClient } from '@aws-sdk/client-ssm';
+
+/** Where a call goes: the file's `aws` section. Without a region it is the worker's own. */
+export interface AwsTarget {
+  region?: string | undefined;
+}
+
+/** How long one attempt of a call may take, in ms. A hanging call must end, or the activity would wait for its timeout. */
+const REQUEST_TIMEOUT_MS = 20_000;
+const CONNECTION_TIMEOUT_MS = 5_000;
+
+// The SDK warns about old versions of Node in the middle of an operator's screen; package.json's `engines` says it too.
+process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
+
+interface Settings {
+  region?: string;
+  maxAttempts?: number;
+  requestHandler: { requestTimeout: number; connectionTimeout: number; throwOnRequestTimeout: boolean };
+}
+
+/** The variables that decide where a client goes and as whom; a process that changes them gets another client. */
+const DECISIVE = [
+  'AWS_ENDPOINT_URL',
+  'AWS_REGION',
+  'AWS_PROFILE',
+  'AWS_ACCESS_KEY_ID',
+  'AWS_ENDPOINT_URL_ELASTICACHE',
+  'AWS_ENDPOINT_URL_SSM',
+  'AWS_ENDPOINT_URL_ECS',
+  'AWS_ENDPOINT_URL_SECRETS_MANAGER',
+];
+
+const closers: (() => void)[] = [];
+
+/** A function that gives the client for a region, made on first use. */
+function perRegion<C extends { destroy(): void }>(
+  make: (settings: Settings) => C,
+  maxAttempts?: number,
+): (aws?: AwsTarget) => C {
+  const open = new Map<string, C>();
+  closers.push(() => {
+    for (const client of open.values()) client.destroy();
+    open.clear();
+  });
+  return (aws = {}) => {
+    const key = [aws.region, ...DECISIVE.map((name) => process.env[name])].join(' ');
+    const existing = open.get(key);
+    if (existing) return existing;
+    const client = make({
+      ...(aws.region === undefined ? {} : { region: aws.region }),
+      ...(maxAttempts === undefined ? {} : { maxAttempts }),
+      requestHandler: {
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        connectionTimeout: CONNECTION_TIMEOUT_MS,
+        // Without this the SDK only warns, and the call hangs on.
+        throwOnRequestTimeout: true,
+      },
+    });
+    open.set(key, client);
+    return client;
+  };
+}
+
+export const elasticache = perRegion((settings) => new ElastiCacheClient(settings));
+
+/**
+ * For calls that must not be sent twice unseen: the SDK never sends them again by itself. With its retries, the answer
+ * to the second sending ("not under migration") would hide that the first one, whose answer was lost, had worked.
+ */
+export const elasticacheOnce = perRegion((settings) => new ElastiCacheClient(settings), 1);
+
+export const ssm = perRegion((settings) => new SSMClient(settings));
+export const ecs = perRegion((settings) => new ECSClient(settings));
+export const secretsManager = perRegion((settings) => new SecretsManagerClient(settings));
+
+/** Closes every client's sockets; the next use opens new ones. For the worker's end, after the last activity. */
+export function closeAwsClients(): void {
+  for (const close of closers) close();
+}

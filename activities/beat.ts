@@ -1,0 +1,37 @@
+/**
+ * Heartbeats. Every activity beats on its own (worker/interceptors.ts calls `keepBeating`), because a beat is also how an
+ * activity hears that it is cancelled or paused; what it says of its progress is set here and sent again each time, so
+ * that an automatic beat never erases a checkpoint.
+ */
+import { Context } from '@temporalio/activity';
+import type { Progress } from '../spec/status.ts';
+
+export interface Beat<C = unknown> {
+  progress?: Progress;
+  /** Where to go on after a crash; small and serialisable. */
+  checkpoint?: C;
+}
+
+const latest = new WeakMap<Context, Beat>();
+
+/** Says how far the activity is. Sent with the next beat, and at once to the SDK, which throttles. */
+export function beat(details: Beat): void {
+  const context = Context.current();
+  const merged = { ...latest.get(context), ...details };
+  latest.set(context, merged);
+  context.heartbeat(merged);
+}
+
+/** What the last attempt of this activity said before it ended, if anything. */
+export function lastBeat<C>(): Beat<C> | undefined {
+  return Context.current().info.heartbeatDetails as Beat<C> | undefined;
+}
+
+/** Beats every `intervalMs` until the returned function is called. */
+export function keepBeating(intervalMs: number): () => void {
+  const context = Context.current();
+  const carried = context.info.heartbeatDetails as Beat | undefined;
+  if (carried) latest.set(context, carried);
+  const timer = setInterval(() => context.heartbeat(latest.get(context) ?? {}), intervalMs);
+  return () => clearInterval(timer);
+}

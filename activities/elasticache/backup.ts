@@ -1,0 +1,46 @@
+/** The activities of `elasticache-backup`, over snapshot.ts and await-snapshot.ts. */
+import { ErrorType } from '../../spec/errors.ts';
+import type { AwsTarget } from '../aws/clients.ts';
+import { permanent } from '../errors.ts';
+import { waitUntil } from '../wait-until.ts';
+import { pollInterval } from './attach-group.ts';
+import { awaitSnapshot, type AwaitSnapshotArgs, type SnapshotResult } from './await-snapshot.ts';
+import { deleteSnapshot, findSnapshot, type SnapshotArgs } from './snapshot.ts';
+
+/** @throws as awaitSnapshot */
+export async function awaitGroupSnapshot(args: Omit<AwaitSnapshotArgs, 'intervalMs'>): Promise<SnapshotResult> {
+  return awaitSnapshot({ ...args, intervalMs: pollInterval() });
+}
+
+/** Deletes our snapshot and waits until it is gone. Runs as often as it likes. @throws as deleteSnapshot */
+export async function removeSnapshot(args: SnapshotArgs): Promise<void> {
+  await waitUntil({
+    intervalMs: pollInterval(),
+    read: () => deleteSnapshot(args),
+    done: ({ answer }) => answer === 'gone',
+    progress: () => ({ text: `${args.snapshotName} is being deleted` }),
+  });
+}
+
+/** Reads the snapshot back. @throws cutover.ServiceFailed where it is not available, or a shard is missing */
+export async function verifySnapshot(args: {
+  snapshotName: string;
+  shards: number;
+  aws?: AwsTarget;
+}): Promise<{ note: string }> {
+  const snapshot = await findSnapshot(args);
+  const nodes = snapshot?.NodeSnapshots?.length ?? 0;
+  if (snapshot?.SnapshotStatus !== 'available') {
+    throw permanent(
+      ErrorType.serviceFailed,
+      `the snapshot ${args.snapshotName} is ${snapshot?.SnapshotStatus ?? 'gone'}`,
+    );
+  }
+  if (nodes !== args.shards) {
+    throw permanent(
+      ErrorType.serviceFailed,
+      `the snapshot ${args.snapshotName} has ${nodes} node snapshots for ${args.shards} shards`,
+    );
+  }
+  return { note: `available, ${nodes} node snapshot(s) for ${args.shards} shard(s)` };
+}

@@ -1,0 +1,79 @@
+/** The compare as an activity: goes on from its heartbeat after a crash. */
+import { Context } from '@temporalio/activity';
+import { Redis } from 'ioredis';
+import { ErrorType } from '../../spec/errors.ts';
+import type { RedisOnline } from '../../spec/kind-redis-online.ts';
+import type { RedisEndpoint } from '../../spec/values.ts';
+import { beat, lastBeat } from '../beat.ts';
+import { permanent, transient } from '../errors.ts';
+import { compare } from './compare/compare.ts';
+import { CompareError, type CompareCheckpoint, type CompareResult } from './compare/types.ts';
+import { redisFailure, redisOptions } from './connect.ts';
+
+export interface CompareInput {
+  migrationId: string;
+  source: RedisEndpoint;
+  target: RedisEndpoint;
+  compare: RedisOnline['compare'];
+}
+
+// A difference is read again after so long, so often: what is still on its way to the target is none.
+const REREAD_DELAY_MS = 300;
+const REREADS = 10;
+const EXAMPLES = 20;
+// A page of large keys may take a slow server seconds.
+const COMMAND_TIMEOUT_MS = 60_000;
+
+/**
+ * @returns what differs, in numbers and without values; a difference is a result, not a failure
+ * @throws cutover.Unreachable and cutover.Busy (retried from the last checkpoint), cutover.Denied, cutover.Invalid
+ */
+export async function compareRedis(input: CompareInput): Promise<CompareResult> {
+  const name = `cutover:${input.migrationId}:compare`;
+  const [source, target] = await Promise.all([
+    redisOptions(input.source, { name, timeoutMs: COMMAND_TIMEOUT_MS }),
+    redisOptions(input.target, { name, timeoutMs: COMMAND_TIMEOUT_MS }),
+  ]);
+  const { mode, sampleRatio, values, ttlTolerance, ignore, maxKeysPerSecond } = input.compare;
+  const resumeFrom = lastBeat<CompareCheckpoint>()?.checkpoint;
+  try {
+    return await compare(
+      { source: () => new Redis(source), target: () => new Redis(target) },
+      {
+        mode: mode === 'sample' ? 'sample' : 'full',
+        ...(mode === 'sample' ? { sampleRatio } : {}),
+        values,
+        ttlToleranceMs: ttlTolerance,
+        ignore,
+        rereadDelayMs: REREAD_DELAY_MS,
+        rereadTimes: REREADS,
+        maxReported: EXAMPLES,
+        ...(maxKeysPerSecond === undefined ? {} : { maxKeysPerSecond }),
+      },
+      {
+        ...(resumeFrom ? { resumeFrom } : {}),
+        signal: Context.current().cancellationSignal,
+        onProgress: (progress) =>
+          beat({
+            progress: {
+              text: `comparing db ${progress.db}, ${progress.phase === 'source' ? 'source to target' : 'target to source'}, ${progress.differences} differences`,
+              unit: 'keys',
+              done: progress.keysDone,
+              total: progress.keysTotal,
+              perSecond: Math.round(progress.keysPerSecond),
+              etaMs: Math.round(progress.etaMs),
+            },
+            checkpoint: progress.checkpoint,
+          }),
+      },
+    );
+  } catch (error) {
+    throw compareFailure(error);
+  }
+}
+
+function compareFailure(error: unknown): Error {
+  if (!(error instanceof CompareError)) return redisFailure(error, 'source or target');
+  if (error.retryable) return transient(ErrorType.busy, error.message);
+  return permanent(error.code === 'COMMAND_REFUSED' ? ErrorType.denied : ErrorType.invalid, error.message);
+}

@@ -1,0 +1,65 @@
+/** What a server lets us do. Found by trying each command on a key that does not exist: versions, ACLs and renamed commands all show. */
+import type { Redis } from 'ioredis';
+
+export interface Abilities {
+  /** Name of the EVAL to use, or undefined where scripts are refused. */
+  eval: 'EVAL_RO' | 'EVAL' | undefined;
+  /** PEXPIRETIME: 7.0 and later. */
+  pexpiretime: boolean;
+  /** Fields of hashes can expire: Redis 7.4, Valkey 9. */
+  fieldExpiry: boolean;
+  memoryUsage: boolean;
+  dump: boolean;
+  /** SMISMEMBER and ZMSCORE: 6.2 and later. */
+  multiLookup: boolean;
+  info: boolean;
+}
+
+const PROBE = 'cutover:probe';
+
+async function accepted(call: Promise<unknown>): Promise<boolean> {
+  try {
+    await call;
+    return true;
+  } catch (error) {
+    // Anything but an answer of the server (a lost connection) says nothing about abilities.
+    if (
+      !(error instanceof Error) ||
+      error.name !== 'ReplyError' ||
+      /^(LOADING|BUSY|MASTERDOWN|NOAUTH)/.test(error.message)
+    ) {
+      throw error;
+    }
+    return false;
+  }
+}
+
+/**
+ * EVAL_RO is preferred where it exists (7.0): the server itself then refuses any write, and it runs even under CLIENT PAUSE WRITE.
+ * @throws what the connection throws, and LOADING, BUSY, MASTERDOWN, NOAUTH
+ */
+export async function abilitiesOf(redis: Redis): Promise<Abilities> {
+  const has = (name: string, ...args: (string | number)[]) => accepted(redis.callBuffer(name, args));
+  const script = `redis.call('TYPE', KEYS[1]) return redis.sha1hex(cmsgpack.pack({struct.pack('>d', 1)}))`;
+  const [readOnlyEval, anyEval, pexpiretime, fieldExpiry, memoryUsage, dump, smismember, zmscore, info] =
+    await Promise.all([
+      has('EVAL_RO', script, 1, PROBE),
+      has('EVAL', script, 1, PROBE),
+      has('PEXPIRETIME', PROBE),
+      has('HPEXPIRETIME', PROBE, 'FIELDS', 1, 'f'),
+      has('MEMORY', 'USAGE', PROBE),
+      has('DUMP', PROBE),
+      has('SMISMEMBER', PROBE, 'm'),
+      has('ZMSCORE', PROBE, 'm'),
+      has('INFO', 'keyspace'),
+    ]);
+  return {
+    eval: readOnlyEval ? 'EVAL_RO' : anyEval ? 'EVAL' : undefined,
+    pexpiretime,
+    fieldExpiry,
+    memoryUsage,
+    dump,
+    multiLookup: smismember && zmscore,
+    info,
+  };
+}

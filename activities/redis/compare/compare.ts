@@ -1,0 +1,223 @@
+/** Compares two Redis servers key by key, in both directions, while the source is being written to. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { caughtUp } from './catch-up.ts';
+import { checkOptions, keptExamples, keptNotes, optionsDigest, usable } from './checkpoint.ts';
+import { Crew } from './crew.ts';
+import { Examiner } from './examine.ts';
+import { matcher, sampler } from './key-names.ts';
+import { Judge } from './key-states.ts';
+import { Ledger, emptyTally } from './ledger.ts';
+import { BulkDepth, runPass } from './pass.ts';
+import { Pace, Throttle } from './progress.ts';
+import { databasesOf, openSides, selectDatabase } from './sides.ts';
+import type { Sides } from './sides.ts';
+import { ALWAYS_IGNORED } from './types.ts';
+import type {
+  CompareCheckpoint,
+  CompareOptions,
+  CompareResult,
+  CompareRun,
+  Connections,
+  Phase,
+  Tally,
+} from './types.ts';
+
+const PAGES_AT_ONCE = 3;
+const CATCH_UP_MS = 60_000;
+
+const differencesIn = (tally: Tally) =>
+  tally.missing + tally.extra + tally.typeDiffers + tally.ttlDiffers + tally.valueDiffers;
+
+/**
+ * Compares every key (or a sample) of every database: first all keys of the source with the target (missing, type, expiry, value),
+ * then all keys of the target with the source (extra). What differs is read again before it counts (settle.ts).
+ * It can be stopped at any time by the signal and go on from its last checkpoint: what lay before it is not counted again.
+ * A key that SCAN gives twice (a server's table was being resized) counts twice in `keysCompared`, and once as a difference.
+ * Cluster mode is not for this: the keys of a page lie in many slots.
+ * @throws the signal's reason; CompareError; what the connections throw, after which the same call with the last checkpoint goes on
+ */
+export async function compare(
+  connections: Connections,
+  options: CompareOptions,
+  run: CompareRun = {},
+): Promise<CompareResult> {
+  checkOptions(options);
+  const started = performance.now();
+  const notes = new Set<string>();
+  const note = (text: string) => void notes.add(text);
+  const resumed = usable(run.resumeFrom, options, note);
+  for (const text of resumed?.notes ?? []) note(text);
+
+  const stop = new AbortController();
+  const onAbort = () => stop.abort(run.signal?.reason);
+  if (run.signal?.aborted) onAbort();
+  else run.signal?.addEventListener('abort', onAbort, { once: true });
+  const fail = (error: unknown) => stop.abort(error);
+
+  let sides: Sides | undefined;
+  try {
+    sides = await openSides(connections, note, stop.signal);
+    return await compareAll(sides, options, { run, resumed, notes, note, fail, stop: stop.signal, started });
+  } catch (error) {
+    // A stop closes the connections, and what then fails says only that: the reason of the stop is the cause.
+    throw stop.signal.aborted ? stop.signal.reason : error;
+  } finally {
+    run.signal?.removeEventListener('abort', onAbort);
+    // Ends what may still be under way after a failure.
+    stop.abort(new Error('the compare has ended'));
+    sides?.close();
+  }
+}
+
+interface Frame {
+  run: CompareRun;
+  resumed: CompareCheckpoint | undefined;
+  notes: Set<string>;
+  note: (text: string) => void;
+  fail: (error: unknown) => void;
+  stop: AbortSignal;
+  started: number;
+}
+
+async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): Promise<CompareResult> {
+  const { resumed, notes, note, fail, stop, run } = frame;
+  const { source, target } = sides;
+  const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal: stop });
+  const elapsedMs = () => Math.round((resumed?.elapsedMs ?? 0) + performance.now() - frame.started);
+  const knowsOffsets = source.reader.abilities.info && target.reader.abilities.info;
+  if (!knowsOffsets) note('INFO is refused: whether the target lags behind was not known, rereads only waited');
+  const inSync = async () => {
+    if (knowsOffsets) await caughtUp(source.aside, target.aside, options.catchUpTimeoutMs ?? CATCH_UP_MS, wait);
+  };
+  // A target in the middle of a full sync serves old data or none: nothing is compared before that is over.
+  await inSync();
+
+  const bothAble = (able: 'pexpiretime' | 'dump' | 'memoryUsage') =>
+    source.reader.abilities[able] && target.reader.abilities[able];
+  const judge = new Judge(options.ttlToleranceMs, bothAble('pexpiretime'));
+  const quick = bothAble('dump') && bothAble('memoryUsage');
+  const depth = new BulkDepth(!options.values ? 'meta' : quick ? 'quick' : 'typed');
+
+  const done = [...(resumed?.done ?? [])];
+  const at: { db: number; phase: Phase; total: number } = {
+    db: resumed?.db ?? 0,
+    phase: resumed?.phase ?? 'source',
+    total: 0,
+  };
+  const pace = new Pace();
+  const sizes: { source: Map<number, number>; target: Map<number, number> } = { source: new Map(), target: new Map() };
+  const checkpoint = (): CompareCheckpoint => ({
+    version: 1,
+    options: optionsDigest(options),
+    done: [...done],
+    db: at.db,
+    phase: at.phase,
+    cursor: ledger.cursor,
+    keysDone: ledger.keysDone,
+    tally: { ...ledger.totals },
+    examples: keptExamples(ledger.examples),
+    notes: keptNotes(notes),
+    elapsedMs: elapsedMs(),
+  });
+  const leftIn = (phase: Phase) => {
+    let left = 0;
+    for (const [db, size] of sizes[phase]) {
+      if (done.includes(db)) continue;
+      if (db !== at.db) left += size;
+      else if (at.phase === phase) left += Math.max(0, size - ledger.keysDone);
+      else if (phase === 'target') left += size;
+    }
+    return left;
+  };
+  let reportedAt = 0;
+  const report = () => {
+    const now = performance.now();
+    if (!run.onProgress || now - reportedAt < (options.progressIntervalMs ?? 500) || stop.aborted) return;
+    reportedAt = now;
+    run.onProgress({
+      db: at.db,
+      phase: at.phase,
+      keysDone: ledger.keysDone,
+      keysTotal: Math.max(at.total, ledger.keysDone),
+      keysPerSecond: pace.mark(at.phase, ledger.keysDone),
+      etaMs: pace.etaMs({ source: leftIn('source'), target: leftIn('target') }),
+      differences: differencesIn(ledger.totals),
+      checkpoint: checkpoint(),
+    });
+  };
+  const guarded = () => {
+    try {
+      report();
+    } catch (error) {
+      fail(error);
+    }
+  };
+  const { tally = emptyTally(), examples = [], cursor = '0', keysDone = 0 } = resumed ?? {};
+  const ledger = new Ledger({ tally, examples, cursor, keysDone }, options.maxReported, guarded);
+  const patience = {
+    caughtUp: inSync,
+    wait,
+    rereadDelayMs: options.rereadDelayMs,
+    rereadTimes: options.rereadTimes,
+  };
+  const examiner = new Examiner({ sides, judge, ledger, patience, depth, values: options.values, note, onError: fail });
+  const ignored = matcher([...ALWAYS_IGNORED, ...options.ignore]);
+  const sampled = options.mode === 'sample' ? sampler(options.sampleRatio ?? 1) : () => true;
+  const context = {
+    sides,
+    judge,
+    ledger,
+    examiner,
+    depth,
+    pages: new Crew(PAGES_AT_ONCE, fail),
+    throttle: new Throttle(options.maxKeysPerSecond),
+    wanted: (key: Buffer) => sampled(key) && !ignored(key),
+    wait,
+    signal: stop,
+    scanCount: options.scanCount ?? 1000,
+  };
+  const passes = async (db: number, from: { phase: Phase; cursor: string; keysDone: number } | undefined) => {
+    await selectDatabase(sides, db);
+    sizes.source.set(db, await source.bulk.dbsize());
+    sizes.target.set(db, await target.bulk.dbsize());
+    for (const phase of ['source', 'target'] as const) {
+      if (phase === 'source' && from?.phase === 'target') continue;
+      const resumeHere = from?.phase === phase ? from : undefined;
+      Object.assign(at, { db, phase, total: sizes[phase].get(db) ?? 0 });
+      ledger.startPhase(resumeHere?.cursor ?? '0', resumeHere?.keysDone ?? 0);
+      pace.startPhase();
+      await runPass(context, db, phase, ledger.cursor);
+    }
+    done.push(db);
+  };
+
+  if (resumed && !done.includes(resumed.db)) await passes(resumed.db, resumed);
+  // The list is read again after each database: a moving source may begin to use another one.
+  for (;;) {
+    const databases = options.databases ?? (await databasesOf(sides));
+    for (const db of databases) if (!sizes.source.has(db)) await estimate(sides, db, sizes);
+    const next = databases.find((db) => !done.includes(db));
+    if (next === undefined) break;
+    await passes(next, undefined);
+  }
+  stop.throwIfAborted();
+  return {
+    ...ledger.totals,
+    databases: done.sort((a, b) => a - b),
+    examples: ledger.examples,
+    durationMs: elapsedMs(),
+    notes: [...notes],
+    equal: differencesIn(ledger.totals) + ledger.totals.uncompared === 0,
+  };
+}
+
+/** Sizes of a database that comes later, for the time left. */
+async function estimate(
+  sides: Sides,
+  db: number,
+  sizes: { source: Map<number, number>; target: Map<number, number> },
+): Promise<void> {
+  await selectDatabase(sides, db);
+  sizes.source.set(db, await sides.source.bulk.dbsize());
+  sizes.target.set(db, await sides.target.bulk.dbsize());
+}

@@ -1,0 +1,21 @@
+/** Break glass: lifts the fence with nothing but the source's address. For `cutover unfence`, with Temporal gone. */
+import type { RedisEndpoint } from '../../spec/values.ts';
+import { withRedis } from './connect.ts';
+import { liftFence, type LiftedFence } from './fence.ts';
+
+export interface UnfenceOptions {
+  /** The migration whose fence is meant; another one's is refused, unless forced. */
+  migration: string;
+  force?: boolean;
+}
+
+/**
+ * Puts back what the record on the source says, and proves that the source takes writes.
+ * It can't know whether the target was promoted: where it was, writes to the source are lost to it. The caller asks.
+ * @throws cutover.Unreachable, cutover.Denied, cutover.NotOurs, cutover.Invalid
+ */
+export async function unfence(source: RedisEndpoint, options: UnfenceOptions): Promise<LiftedFence> {
+  return withRedis(source, { name: 'cutover:unfence' }, (redis) =>
+    liftFence(redis, options.force ? {} : { migration: options.migration }),
+  );
+}

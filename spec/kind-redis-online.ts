@@ -1,0 +1,116 @@
+/** `kind: redis-online`: a running Redis to ElastiCache, or to any Redis or Valkey, with the application writing. */
+import { z } from 'zod';
+import { hook } from './hooks.ts';
+import { migrationBase } from './migration-base.ts';
+import { awsSettings, duration, host, port, redisEndpoint, replicationGroupId } from './values.ts';
+
+const source = redisEndpoint.extend({
+  replicationAddress: z
+    .strictObject({ host, port: port.default(6379) })
+    .optional()
+    .describe('where the target reaches the source, if that is not where the worker does'),
+});
+
+const compare = z.strictObject({
+  mode: z.enum(['full', 'sample', 'off']).default('full'),
+  sampleRatio: z.number().gt(0).max(1).default(0.05).describe('with mode: sample'),
+  values: z.boolean().default(true).describe('false: existence, type and TTL only'),
+  ttlTolerance: duration().prefault('1s'),
+  ignore: z.array(z.string()).default([]).describe('glob patterns of keys that may differ'),
+  maxKeysPerSecond: z.int().min(1).optional().describe('spares a busy source'),
+});
+
+const inSync = z.strictObject({
+  maxLagBytes: z.int().min(0).default(1_048_576),
+  readings: z.int().min(1).max(1000).default(5).describe('that many in a row'),
+  interval: duration({ min: '50ms', max: '1h' }).prefault('1s'),
+});
+
+const gate = z.union(
+  [
+    z.enum(['manual', 'auto']),
+    z
+      .strictObject({
+        from: z.iso.datetime({
+          offset: true,
+          error: 'expected a date and time with offset, 2026-11-21T02:00:00+09:00',
+        }),
+        to: z.iso.datetime({ offset: true, error: 'expected a date and time with offset, 2026-11-21T04:00:00+09:00' }),
+      })
+      .refine(({ from, to }) => Date.parse(from) < Date.parse(to), {
+        error: 'expected a time after `from`',
+        path: ['to'],
+      }),
+  ],
+  { error: 'expected manual, auto, or a window { from, to }' },
+);
+
+const phaseBudgets = (complete: string) =>
+  z
+    .strictObject({
+      fence: duration({ min: '100ms' }).prefault('5s'),
+      drain: duration({ min: '100ms' }).prefault('10s'),
+      complete: duration({ min: '1s' }).prefault(complete).describe('from the call to its proven outcome'),
+      canary: duration({ min: '100ms' }).prefault('10s'),
+    })
+    .prefault({});
+
+const cutoverSection = (complete: string) =>
+  z
+    .strictObject({
+      gate: gate.default('manual'),
+      budgets: phaseBudgets(complete).describe('how long each phase may hold writes back before it is undone'),
+    })
+    .prefault({});
+
+const shared = {
+  ...migrationBase,
+  kind: z.literal('redis-online'),
+  source,
+  allowNonEmptyTarget: z
+    .boolean()
+    .default(false)
+    .describe('attaching deletes every key the target has; true says that this is meant'),
+  fixFullResyncLoop: z
+    .boolean()
+    .default(false)
+    .describe('lift client-output-buffer-limit on the source if the copy restarts for ever; put back afterwards'),
+  inSync: inSync.prefault({}),
+  compare: compare.prefault({}),
+  switch: z.array(hook).default([]).describe('run in order once the target is proven to be the primary'),
+  abort: z
+    .strictObject({
+      removePartialData: z.boolean().default(false).describe('FLUSHALL on the target after an abort'),
+    })
+    .prefault({}),
+  soak: duration().prefault('0s').describe('how long to watch the target before the migration ends'),
+};
+
+const withElastiCache = z.strictObject({
+  ...shared,
+  engine: z.literal('elasticache'),
+  target: z.strictObject({ replicationGroup: replicationGroupId }),
+  aws: awsSettings.prefault({}),
+  testMigration: z.boolean().default(true).describe('TestMigration before StartMigration'),
+  cutover: cutoverSection('30m'),
+});
+
+const withReplicaOf = z
+  .strictObject({
+    ...shared,
+    engine: z.literal('replicaof'),
+    target: redisEndpoint,
+    aws: awsSettings.prefault({}),
+    cutover: cutoverSection('10s'),
+  })
+  .refine(({ source, target }) => source.host !== target.host || source.port !== target.port, {
+    error: 'expected another server than the source',
+    path: ['target'],
+  });
+
+export const redisOnline = z.discriminatedUnion('engine', [withElastiCache, withReplicaOf], {
+  error: 'expected engine: elasticache or replicaof',
+});
+export type RedisOnline = z.output<typeof redisOnline>;
+export type RedisOnlineElastiCache = z.output<typeof withElastiCache>;
+export type RedisOnlineReplicaOf = z.output<typeof withReplicaOf>;

@@ -1,0 +1,18 @@
+/** A migration as its YAML file says it: one schema over all kinds. */
+import { z } from 'zod';
+import { elasticacheBackup } from './kind-elasticache-backup.ts';
+import { redisOnline } from './kind-redis-online.ts';
+
+export const KINDS = ['redis-online', 'elasticache-backup'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** The whole file. Parsing fills in every default, so that a workflow never has to know one. */
+export const migrationFile = z.discriminatedUnion('kind', [redisOnline, elasticacheBackup], {
+  error: `expected one of: ${KINDS.join(', ')}`,
+});
+export type Migration = z.output<typeof migrationFile>;
+
+/** JSON Schema of the file, for editors (`cutover schema`). */
+export function migrationJsonSchema(): object {
+  return { title: 'cutover migration', ...z.toJSONSchema(migrationFile, { io: 'input', unrepresentable: 'any' }) };
+}

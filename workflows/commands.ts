@@ -1,0 +1,63 @@
+/** Which operator command is allowed when. Pure: an Update's validator asks here before anything is written to history. */
+import type { Command, CommandInput } from '../spec/contract.ts';
+import { ENDED, type MigrationStatus } from '../spec/status.ts';
+
+/** What the engine knows beside the status. */
+export interface CommandContext {
+  /** True from the moment that the target is known to be the primary: from there the way leads forward only. */
+  switched: boolean;
+  /** True while a call that may have switched is under way. */
+  committing: boolean;
+}
+
+/** Why `command` is refused now, as a sentence for the operator; undefined where it is allowed. */
+export function refusal(
+  status: MigrationStatus,
+  context: CommandContext,
+  command: Command,
+  input: CommandInput,
+): string | undefined {
+  if (ENDED.includes(status.phase)) return `the migration has ended (${status.phase})`;
+  if (status.phase === 'aborting' && command !== 'retry' && command !== 'skip') return 'the migration is being aborted';
+  switch (command) {
+    case 'approve':
+      return refuseApproval(status, input);
+    case 'pause':
+      return status.pausedBy ? `it is paused already, by ${status.pausedBy.by}` : undefined;
+    case 'resume':
+      return status.pausedBy ? undefined : 'it is not paused';
+    case 'retry':
+    case 'skip':
+      return refuseDecision(status, command, input);
+    case 'abort':
+      return refuseAbort(status, context);
+  }
+}
+
+function refuseApproval(status: MigrationStatus, input: CommandInput): string | undefined {
+  const gate = status.gate;
+  if (!gate) return `no gate waits for approval; it is at ${status.step ?? 'the start'} (${status.phase})`;
+  if (input.step && input.step !== gate.id) return `the gate that waits is ${gate.id}, not ${input.step}`;
+  if (!gate.ready) return `${gate.id} is not ready: ${gate.notReady ?? 'no reading yet'}`;
+  return undefined;
+}
+
+function refuseDecision(status: MigrationStatus, command: 'retry' | 'skip', input: CommandInput): string | undefined {
+  const request = status.operator;
+  if (!request) return `nothing waits for a decision; it is at ${status.step ?? 'the start'} (${status.phase})`;
+  if (input.step && input.step !== request.step) return `the step that waits is ${request.step}, not ${input.step}`;
+  if (!request.choices.includes(command)) {
+    return `${request.step} can't be ${command === 'skip' ? 'skipped' : 'retried'}; it takes ${request.choices.join(' or ')}`;
+  }
+  return undefined;
+}
+
+function refuseAbort(status: MigrationStatus, context: CommandContext): string | undefined {
+  if (context.switched) {
+    return 'the target is the primary: there is no way back by an abort. Writes that it took would be lost. Retry or skip the step that failed';
+  }
+  if (context.committing && status.phase !== 'in-doubt') {
+    return 'the call that switches has been made and its outcome is not known yet; wait until it is';
+  }
+  return undefined;
+}

@@ -1,0 +1,14 @@
+/** The plan of each kind. Pure: a plan can be shown without a server. */
+import type { Migration } from '../spec/migration.ts';
+import type { Plan } from '../spec/status.ts';
+import { elasticacheBackupPlan } from './elasticache-backup-plan.ts';
+import { redisOnlinePlan } from './redis-online-plan.ts';
+
+export function planOf(migration: Migration): Plan {
+  switch (migration.kind) {
+    case 'redis-online':
+      return redisOnlinePlan(migration);
+    case 'elasticache-backup':
+      return elasticacheBackupPlan(migration);
+  }
+}

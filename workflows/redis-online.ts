@@ -1,0 +1,367 @@
+/**
+ * Redis → ElastiCache, or any Redis or Valkey, with the application writing all the time. The runbook, from top to
+ * bottom; facts/redis-aws section 4 is where its order comes from.
+ */
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { MigrationInput } from '../spec/contract.ts';
+import { ErrorType } from '../spec/errors.ts';
+import { hookTitle } from '../spec/hooks.ts';
+import type { RedisOnline } from '../spec/kind-redis-online.ts';
+import type { PreflightReport } from '../spec/preflight.ts';
+import { syncProgress, type SyncState } from '../spec/redis-sync.ts';
+import type { MigrationStatus } from '../spec/status.ts';
+import { activityProxies } from './activity-options.ts';
+import { critical } from './critical-section.ts';
+import { reasonOf } from './failure-reason.ts';
+import { gate } from './gate.ts';
+import { elastiCacheEngine } from './redis-online-elasticache.ts';
+import { noteHooks, type Attached, type HooksProgress, type RedisOnlineEngine } from './redis-online-engine.ts';
+import { redisOnlinePlan } from './redis-online-plan.ts';
+import { replicaOfEngine } from './redis-online-replicaof.ts';
+import { conduct, type Run } from './runbook.ts';
+
+// At the gate nothing is urgent; what matters there is that a thousand waiting migrations stay cheap.
+const GATE_INTERVAL_FACTOR = 10;
+
+export async function redisOnline(input: MigrationInput<RedisOnline>): Promise<MigrationStatus> {
+  const runbook = new RedisOnlineRunbook(input);
+  return conduct(input, {
+    plan: redisOnlinePlan(input.migration),
+    undo: {
+      detach: runbook.engine.detach,
+      'lift-fence': () => runbook.liftFence(),
+      'restore-buffer-limit': (arg) => runbook.restoreBufferLimit(arg),
+    },
+    body: (run) => runbook.run(run),
+    afterAbort: () => runbook.proveSourceWritable(),
+  });
+}
+
+class RedisOnlineRunbook {
+  readonly engine: RedisOnlineEngine;
+  private readonly hooks: HooksProgress = { from: 0, before: [] };
+  private readonly migration: RedisOnline;
+  private readonly act: ReturnType<typeof activityProxies>;
+
+  constructor(input: MigrationInput<RedisOnline>) {
+    this.migration = input.migration;
+    this.act = activityProxies(input);
+    this.engine =
+      input.migration.engine === 'elasticache'
+        ? elastiCacheEngine(input, input.migration)
+        : replicaOfEngine(input, input.migration);
+  }
+
+  async run(run: Run): Promise<void> {
+    await this.preflight(run);
+    if (this.engine.testMigration && this.migration.engine === 'elasticache' && this.migration.testMigration) {
+      await run.step(
+        'test-migration',
+        () => this.engine.testMigration!(),
+        (note) => note,
+      );
+    }
+    const attached = (await this.attach(run))!;
+    await this.firstSync(run, attached);
+    await this.follow(run, attached);
+    if (this.migration.compare.mode !== 'off') await this.compare(run, attached);
+    while (!run.isDone('cutover')) {
+      await this.approveCutover(run, attached);
+      await this.cutOver(run, attached);
+    }
+    run.disarm('attach');
+    await this.canary(run, attached);
+    await this.switch(run, attached);
+    await this.report(run, attached);
+    if (this.migration.soak > 0) await this.soak(run, attached);
+  }
+
+  private async preflight(run: Run): Promise<void> {
+    const { migration } = this;
+    await run.step(
+      'preflight',
+      async () => {
+        const report = await this.act.quick.preflightRedisOnline.executeWithOptions({ summary: 'preflight checks' }, [
+          { migration },
+        ]);
+        run.board.update((status) => {
+          status.report['preflight'] = report;
+        });
+        requirePassed(report);
+        return report;
+      },
+      (report) => `${report.passed} passed, ${report.warned} warnings, ${report.unknown} unknown`,
+    );
+  }
+
+  private attach(run: Run): Promise<Attached | undefined> {
+    return run.step(
+      'attach',
+      async () => {
+        run.arm({ id: 'attach', undo: 'detach', arg: null, title: 'the attachment of the target' });
+        return this.engine.attach();
+      },
+      (attached) => attached.note,
+    );
+  }
+
+  /** Follows until `until` holds; each material change is one turn of this loop. */
+  private async watch(run: Run, attached: Attached, until: (state: SyncState) => boolean): Promise<SyncState> {
+    let last: SyncState | undefined;
+    let limitLifted = false;
+    for (;;) {
+      last = await this.watchOnce(attached, last, 1);
+      run.progress(syncProgress(last));
+      if (until(last)) return last;
+      if (last.phase === 'detached') throw detached();
+      if (last.fullSyncs < 2) continue;
+      if (!this.migration.fixFullResyncLoop || limitLifted) throw copiesForEver(last);
+      await this.liftBufferLimit(run);
+      limitLifted = true;
+    }
+  }
+
+  private watchOnce(attached: Attached, last: SyncState | undefined, intervalFactor: number): Promise<SyncState> {
+    const { migration } = this;
+    return this.act.wait.watchSync.executeWithOptions(
+      { summary: last ? `after: ${syncProgress(last).text}` : 'follow the replication' },
+      [
+        {
+          migrationId: migration.id,
+          source: migration.source,
+          target: attached.target,
+          intervalMs: migration.inSync.interval * intervalFactor,
+          maxLagBytes: migration.inSync.maxLagBytes,
+          readings: migration.inSync.readings,
+          syncFull: attached.syncFull,
+          last,
+        },
+      ],
+    );
+  }
+
+  private async firstSync(run: Run, attached: Attached): Promise<void> {
+    await run.step(
+      'first-sync',
+      () => this.watch(run, attached, (state) => state.phase === 'online'),
+      () => 'the target follows',
+    );
+  }
+
+  private async follow(run: Run, attached: Attached): Promise<void> {
+    await run.step(
+      'follow',
+      async () => {
+        const state = await this.watch(run, attached, (now) => now.inSync);
+        // The limit was lifted for the first copy only.
+        await run.undoNow('buffer-limit');
+        return state;
+      },
+      (state) => `in sync, lag ${state.lagBytes ?? 0} bytes`,
+    );
+  }
+
+  private async liftBufferLimit(run: Run): Promise<void> {
+    const given = { migrationId: this.migration.id, source: this.migration.source };
+    const limit = await this.act.quick.readBufferLimit.executeWithOptions({ summary: 'what the limit is now' }, [
+      given,
+    ]);
+    run.arm({
+      id: 'buffer-limit',
+      undo: 'restore-buffer-limit',
+      arg: limit,
+      title: 'client-output-buffer-limit on the source',
+    });
+    const { note } = await this.act.quick.liftBufferLimit.executeWithOptions({ summary: 'lift the limit' }, [given]);
+    run.board.warn(`the full copy began again and again; ${note}`);
+  }
+
+  async restoreBufferLimit(limit: { old: string }): Promise<{ note: string }> {
+    const given = { migrationId: this.migration.id, source: this.migration.source, limit };
+    return this.act.undo.restoreBufferLimit.executeWithOptions({ summary: 'put the limit back' }, [given]);
+  }
+
+  private async compare(run: Run, attached: Attached): Promise<void> {
+    const { migration } = this;
+    await run.step(
+      'compare',
+      async () => {
+        const result = await this.act.copy.compareRedis.executeWithOptions({ summary: 'compare source and target' }, [
+          { migrationId: migration.id, source: migration.source, target: attached.target, compare: migration.compare },
+        ]);
+        run.board.update((status) => {
+          status.report['compare'] = result;
+        });
+        if (result.equal) return result;
+        const { missing, extra, typeDiffers, ttlDiffers, valueDiffers, uncompared } = result;
+        throw ApplicationFailure.create({
+          type: ErrorType.differs,
+          nonRetryable: true,
+          message: `of ${result.keysCompared} keys ${missing} are missing, ${extra} extra, ${typeDiffers} of another type, ${ttlDiffers} of another TTL, ${valueDiffers} of another value, ${uncompared} could not be compared`,
+          details: [{ remedy: `see examples: cutover report ${migration.id}; then retry` }],
+        });
+      },
+      (result) => `${result.keysCompared} keys are equal`,
+    );
+  }
+
+  private async approveCutover(run: Run, attached: Attached): Promise<void> {
+    await gate<SyncState & { ready: boolean; notReady?: string }>(run, 'approve-cutover', {
+      title: 'Cut over now?',
+      opens: this.migration.cutover.gate,
+      watch: async (last) => {
+        const state = await this.watchOnce(attached, last, last ? GATE_INTERVAL_FACTOR : 1);
+        if (state.phase === 'detached') throw detached();
+        const notReady = state.unreachable ?? (state.inSync ? undefined : `not in sync (${syncProgress(state).text})`);
+        return {
+          ...state,
+          ready: notReady === undefined,
+          ...(notReady ? { notReady } : {}),
+          progress: syncProgress(state),
+        };
+      },
+    });
+  }
+
+  private async cutOver(run: Run, attached: Attached): Promise<void> {
+    const section = this.engine.section(run, attached, run.status.cutovers.length + 1, this.hooks);
+    await critical(run, {
+      ...section,
+      before: async (told) => {
+        await this.lookAhead(run, attached);
+        await section.before?.(told);
+      },
+    });
+  }
+
+  /** Before anything is fenced: what may have changed since the preflight, and whether the hooks can do their work. */
+  private async lookAhead(run: Run, attached: Attached): Promise<void> {
+    const { migration } = this;
+    const report = await this.act.quick.preflightRedisOnline.executeWithOptions(
+      { summary: 'checks before the fence' },
+      [{ migration, cheap: true }],
+    );
+    run.board.update((status) => {
+      status.report['before-fence'] = report;
+    });
+    requirePassed(report);
+    if (migration.switch.length === 0) return;
+    this.hooks.before = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
+      {
+        migrationId: migration.id,
+        hooks: migration.switch,
+        target: { host: attached.target.host, port: attached.target.port },
+        aws: migration.aws,
+      },
+    ]);
+    this.hooks.from = 0;
+  }
+
+  async liftFence(): Promise<{ note: string }> {
+    const { id: migrationId, source } = this.migration;
+    const { detail } = await this.act.undo.liftSourceFence.executeWithOptions({ summary: 'lift the fence' }, [
+      { migrationId, source },
+    ]);
+    return { note: detail };
+  }
+
+  async proveSourceWritable(): Promise<void> {
+    const { id: migrationId, source } = this.migration;
+    await this.act.undo.proveSourceWritable.executeWithOptions({ summary: 'the source takes writes' }, [
+      { migrationId, source },
+    ]);
+  }
+
+  private async canary(run: Run, attached: Attached): Promise<void> {
+    await run.step(
+      'canary',
+      () =>
+        this.act.quick.canaryOnTarget.executeWithOptions({ summary: 'canary' }, [
+          { migrationId: this.migration.id, target: attached.target },
+        ]),
+      () => 'written, read and deleted',
+    );
+  }
+
+  private async switch(run: Run, attached: Attached): Promise<void> {
+    const hooks = this.migration.switch;
+    await run.step('switch', async () => {
+      if (hooks.length === 0) return;
+      try {
+        await this.act.wait.runHooks.executeWithOptions({ summary: hooks.map(hookTitle).join(', ') }, [
+          {
+            migrationId: this.migration.id,
+            hooks,
+            target: { host: attached.target.host, port: attached.target.port },
+            aws: this.migration.aws,
+            ...this.hooks,
+          },
+        ]);
+      } catch (error) {
+        noteHooks(this.hooks, reasonOf(error).facts);
+        throw error;
+      }
+    });
+    run.opened();
+  }
+
+  private async report(run: Run, attached: Attached): Promise<void> {
+    await run.step('report', async () => {
+      await this.engine.tidyUp?.(attached);
+      const { id: migrationId, source } = this.migration;
+      const final = await this.act.quick.readFinalState.executeWithOptions({ summary: 'roles and key counts' }, [
+        { migrationId, source, target: attached.target },
+      ]);
+      run.board.update((status) => {
+        status.report['final'] = final;
+      });
+      run.board.leave(
+        'the old source stays fenced and keeps its data; to let it take writes again: cutover unfence <file>',
+      );
+      return final;
+    });
+  }
+
+  private async soak(run: Run, attached: Attached): Promise<void> {
+    await run.step('soak', async () => {
+      const until = Date.parse(run.board.step('soak').startedAt!) + this.migration.soak;
+      await this.act.wait.watchPrimary.executeWithOptions({ summary: 'the target stays the primary' }, [
+        { migrationId: this.migration.id, target: attached.target, until },
+      ]);
+    });
+  }
+}
+
+function detached(): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: ErrorType.replication,
+    nonRetryable: true,
+    message: 'the target is no longer a replica of the source: the service gave up, or somebody promoted it',
+    details: [{ remedy: 'abort, empty the target and start again; its events tell why it was detached' }],
+  });
+}
+
+function copiesForEver(state: SyncState): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: ErrorType.replication,
+    nonRetryable: true,
+    message: `the full copy was begun ${state.fullSyncs} times since the attach: it is cut off before its end, again and again`,
+    details: [
+      {
+        remedy:
+          'on the source, memory allowing: redis-cli CONFIG SET client-output-buffer-limit "slave 0 0 0" (and a larger repl-backlog-size), then retry; or set fixFullResyncLoop: true',
+      },
+    ],
+  });
+}
+
+function requirePassed(report: PreflightReport): void {
+  const failed = report.checks.filter((check) => check.result === 'fail');
+  if (failed.length === 0) return;
+  throw ApplicationFailure.create({
+    type: ErrorType.preflight,
+    nonRetryable: true,
+    message: failed.map((check) => `${check.id} ${check.title}: ${check.found}`).join('; '),
+    details: [{ remedy: failed.map((check) => check.remedy).join('; ') }],
+  });
+}

@@ -18,6 +18,6 @@ export { compareRedis } from './redis/compare-activity.ts';
 export { fenceAndDrain, liftSourceFence, proveSourceWritable } from './redis/fence-activities.ts';
 export { liftBufferLimit, readBufferLimit, restoreBufferLimit } from './redis/output-buffer.ts';
 export { preflightRedisOnline } from './redis/preflight/preflight.ts';
-export { replicaOfOutcome } from './redis/promotion-outcome.ts';
+export { giveUpReplicaOf, replicaOfOutcome } from './redis/promotion-outcome.ts';
 export { switchOver } from './redis/switch-over.ts';
 export { watchSync } from './redis/watch-sync.ts';

@@ -13,7 +13,7 @@ const RETRY = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '
 const YEAR = '365d';
 
 /**
- * The same activities under four sets of options.
+ * The same activities under five sets of options.
  * Every activity beats (worker/interceptors.ts), and is waited for when it is cancelled: an undo must not start while
  * what it undoes is still going on. The SDK's default is not to wait (facts/temporal 0.1).
  */
@@ -32,6 +32,8 @@ export function activityProxies(input: MigrationInput) {
     quick: proxy({ taskQueue: queues.main, startToCloseTimeout: '2m', scheduleToCloseTimeout: FORWARD_DEADLINE }),
     /** Long waits; they end by what they wait for, or by their own deadline. */
     wait: proxy({ taskQueue: queues.wait, startToCloseTimeout: YEAR }),
+    /** Long looks that change nothing: nobody has to wait until one of them has heard that it is cancelled. */
+    watch: proxy({ taskQueue: queues.wait, startToCloseTimeout: YEAR, cancellationType: 'TRY_CANCEL' }),
     /** Reading or moving much data. */
     copy: proxy({ taskQueue: queues.copy, startToCloseTimeout: YEAR }),
     /** Undo: as quick; the runbook asks the operator where it fails. */

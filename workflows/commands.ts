@@ -8,6 +8,8 @@ export interface CommandContext {
   switched: boolean;
   /** True while a call that may have switched is under way. */
   committing: boolean;
+  /** True from an approval until its gate has opened. */
+  approved: boolean;
 }
 
 /** Why `command` is refused now, as a sentence for the operator; undefined where it is allowed. */
@@ -21,7 +23,7 @@ export function refusal(
   if (status.phase === 'aborting' && command !== 'retry' && command !== 'skip') return 'the migration is being aborted';
   switch (command) {
     case 'approve':
-      return refuseApproval(status, input);
+      return context.approved ? 'it is approved already' : refuseApproval(status, input);
     case 'pause':
       return status.pausedBy ? `it is paused already, by ${status.pausedBy.by}` : undefined;
     case 'resume':

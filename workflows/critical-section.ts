@@ -35,7 +35,10 @@ export interface CriticalSection {
   outcome(patient: boolean): Promise<Outcome>;
   /** What an operator's retry does in doubt, before the outcome is asked for again. */
   again?(): Promise<void>;
-  /** An operator's way out of the doubt: makes sure that the target is not used, before the fence may be lifted. */
+  /**
+   * An operator's way out of the doubt: makes sure that the target is not used, so that the fence may be lifted. Fails
+   * where it can't make sure.
+   */
   giveUp(): Promise<void>;
 }
 
@@ -182,6 +185,12 @@ async function resolve(
         patient = false;
         continue;
       }
+      // An abort may come just as the target can be asked again. Where it was promoted, the application may write there.
+      const last = await given.outcome(false).catch((error: unknown): Outcome => {
+        run.rethrowUnlessFailure(error);
+        return { outcome: 'unknown', evidence: reasonOf(error).message };
+      });
+      if (last.outcome !== 'unknown') return last.outcome;
       const refused = await settled(given.giveUp());
       if (!refused) return 'not-switched';
       run.rethrowUnlessFailure(refused.error);

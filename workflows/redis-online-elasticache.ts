@@ -41,7 +41,7 @@ export function elastiCacheEngine(input: MigrationInput, migration: RedisOnlineE
       let since: Watermark = { seen: [] };
       let answer: CompleteAnswer | undefined;
       const outcome = (withinMs: number) => {
-        const proxy = withinMs === FOREVER ? act.wait : act.quick;
+        const proxy = withinMs === FOREVER ? act.watch : act.quick;
         return proxy.groupOutcome.executeWithOptions(
           {
             summary: 'was the target promoted?',

@@ -54,13 +54,15 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
           run.complete('switch', null, 'done inside the critical section');
         },
         async outcome(patient) {
-          const proxy = patient ? act.wait : act.quick;
+          const proxy = patient ? act.watch : act.quick;
           return proxy.replicaOfOutcome.executeWithOptions({ summary: 'was the target promoted?' }, [
             { migration, cutover, patient },
           ]);
         },
         async giveUp() {
-          await act.undo.detachReplicaOf.executeWithOptions({ summary: 'the target gives up' }, [{ migration }]);
+          await act.undo.giveUpReplicaOf.executeWithOptions({ summary: 'the target gives up' }, [
+            { migration, cutover },
+          ]);
         },
       };
     },

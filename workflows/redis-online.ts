@@ -123,7 +123,7 @@ class RedisOnlineRunbook {
 
   private watchOnce(attached: Attached, last: SyncState | undefined, intervalFactor: number): Promise<SyncState> {
     const { migration } = this;
-    return this.act.wait.watchSync.executeWithOptions(
+    return this.act.watch.watchSync.executeWithOptions(
       { summary: last ? `after: ${syncProgress(last).text}` : 'follow the replication' },
       [
         {
@@ -325,7 +325,7 @@ class RedisOnlineRunbook {
   private async soak(run: Run, attached: Attached): Promise<void> {
     await run.step('soak', async () => {
       const until = Date.parse(run.board.step('soak').startedAt!) + this.migration.soak;
-      await this.act.wait.watchPrimary.executeWithOptions({ summary: 'the target stays the primary' }, [
+      await this.act.watch.watchPrimary.executeWithOptions({ summary: 'the target stays the primary' }, [
         { migrationId: this.migration.id, target: attached.target, until },
       ]);
     });

@@ -99,6 +99,7 @@ export async function detachGroup({ migration, since }: GroupInput): Promise<Det
   const { aws, id: migrationId } = migration;
   const id = migration.target.replicationGroup;
   const { status } = await groupStatus({ id, aws });
+  const before = lastBeat<{ detached?: boolean }>()?.checkpoint?.detached === true;
   // An interrupted StartMigration may still be on its way: `modifying` becomes `migrating`, and only then can be ended.
   if (status !== 'available') {
     const answer = await completeMigration({ id, force: true, aws });
@@ -108,7 +109,7 @@ export async function detachGroup({ migration, since }: GroupInput): Promise<Det
         benign: true,
       });
     }
-    beat({ progress: { text: `CompleteMigration with Force: ${answer.message}` } });
+    beat({ progress: { text: `CompleteMigration with Force: ${answer.message}` }, checkpoint: { detached: true } });
   }
   await awaitAvailable({ id, since, intervalMs: pollInterval(), timeoutMs: ATTACH_TIMEOUT_MS, aws });
   const { primary } = await groupStatus({ id, aws });
@@ -121,7 +122,7 @@ export async function detachGroup({ migration, since }: GroupInput): Promise<Det
         afterMs: 5_000,
       });
     }
-    return removeOrName(target, id, migration.abort.removePartialData);
+    return removeOrName(target, id, migration.abort.removePartialData && (before || status !== 'available'));
   });
   await untag({ id, migrationId, aws });
   return result;

@@ -8,7 +8,6 @@ import type { ServiceEvent } from './events.ts';
 import { pollGroup, type Reading, type Wait } from './poll-group.ts';
 import { regionFlag } from './replication-group.ts';
 
-/** How long events may stay behind the status that they explain. */
 const EVENT_LAG_MS = 30_000;
 
 export interface WaitResult {
@@ -49,7 +48,7 @@ export async function awaitAttached(wait: Wait): Promise<WaitResult> {
     // The result of a test that came late is none of this call's.
     if (outcomeOf(events.filter(({ about }) => about !== 'test')) === 'failed') return 'failed' as const;
     // Back without a word: the event is given a little time, for it is the only one who knows why.
-    return left.length > 0 && settledMs >= Math.max(EVENT_LAG_MS, wait.intervalMs) ? ('failed' as const) : undefined;
+    return left.length > 0 && settledMs >= (wait.eventLagMs ?? EVENT_LAG_MS) ? ('failed' as const) : undefined;
   });
   if (decided === 'failed') throw serviceFailed(wait, 'StartMigration', last, SOURCE_REMEDY);
   if (decided === undefined) throw silent(wait, 'StartMigration', last);

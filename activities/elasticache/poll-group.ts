@@ -15,6 +15,8 @@ export interface Wait {
   intervalMs: number;
   /** How long to wait in all, ms; attempts of the activity that were lost count. */
   timeoutMs: number;
+  /** How long events may stay behind the status that they explain, ms; default 30 s. */
+  eventLagMs?: number;
   aws?: AwsTarget;
 }
 

@@ -19,6 +19,11 @@ export interface SnapshotArgs {
   aws?: AwsTarget;
 }
 
+interface Adopted {
+  answer: 'adopted';
+  status: string;
+}
+
 export interface SnapshotPlan {
   /** What is backed up: a node where cluster mode is disabled, else the group. */
   of: { cacheClusterId: string; role: 'replica' | 'primary' } | { replicationGroupId: string };
@@ -70,6 +75,9 @@ export async function createSnapshot(
   const { snapshotName, plan, migrationId, kmsKeyId, aws = {} } = args;
   const { of } = plan;
   const what = `CreateSnapshot ${snapshotName} of ${'cacheClusterId' in of ? of.cacheClusterId : of.replicationGroupId}`;
+  // While our own snapshot is under way, AWS may refuse for the group's state before it looks at the name.
+  const existing = await findSnapshot(args);
+  if (existing) return await adopt(args, what, existing);
   try {
     const { Snapshot: made } = await elasticache(aws).send(
       new CreateSnapshotCommand({
@@ -84,7 +92,7 @@ export async function createSnapshot(
     if (!made?.SnapshotName) throw transient(ErrorType.unreachable, `${what}: the answer is not ElastiCache's`);
     return { answer: 'created', status: made.SnapshotStatus ?? '' };
   } catch (error) {
-    if (isCode(error, 'SnapshotAlreadyExists')) return await adopt(args, what);
+    if (isCode(error, 'SnapshotAlreadyExists')) return await adopt(args, what, await findSnapshot(args));
     if (isCode(error, 'SnapshotQuotaExceeded')) {
       throw permanent(ErrorType.invalid, `${what}: too many manual snapshots`, {
         remedy:
@@ -95,8 +103,7 @@ export async function createSnapshot(
   }
 }
 
-async function adopt(args: SnapshotArgs, what: string): Promise<{ answer: 'adopted'; status: string }> {
-  const snapshot = await findSnapshot(args);
+async function adopt(args: SnapshotArgs, what: string, snapshot: Snapshot | undefined): Promise<Adopted> {
   if (!snapshot) {
     throw transient(ErrorType.busy, `${what}: AWS says it exists, and that it does not`, {
       afterMs: 5_000,

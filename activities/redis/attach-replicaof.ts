@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { ErrorType } from '../../spec/errors.ts';
 import type { RedisOnlineReplicaOf } from '../../spec/kind-redis-online.ts';
+import { beat, lastBeat } from '../beat.ts';
 import { permanent } from '../errors.ts';
 import { resolveSecret } from '../secrets/resolve.ts';
 import { withRedis } from './connect.ts';
@@ -88,35 +89,45 @@ export interface DetachResult {
   leftovers: string[];
 }
 
+/** Kept in the heartbeat, so that a second attempt of an undo knows what the first one did. */
+interface DetachCheckpoint {
+  detached?: boolean;
+}
+
 /**
  * The undo of attachReplicaOf: the target stands alone again. Its partial data is named, or removed where the file says
- * so. A target that is no replica of the source is left alone.
+ * so. A target that is no replica of the source is left alone: what it holds may never have been ours to delete.
  */
 export async function detachReplicaOf({ migration }: AttachInput): Promise<DetachResult> {
   const from = replicationAddress(migration);
   const where = `${migration.target.host}:${migration.target.port}`;
   return withRedis(migration.target, { name: `cutover:${migration.id}` }, async (target) => {
     const role = await readRole(target);
-    if (role.role === 'slave') {
-      if (role.masterHost !== from.host || role.masterPort !== from.port) {
-        return { note: `${where} replicates from another server by now; left alone`, leftovers: [] };
-      }
+    const ours = role.role === 'slave' && role.masterHost === from.host && role.masterPort === from.port;
+    if (role.role === 'slave' && !ours) {
+      return { note: `${where} replicates from another server by now; left alone`, leftovers: [] };
+    }
+    const before = lastBeat<DetachCheckpoint>()?.checkpoint?.detached === true;
+    if (ours) {
       await target.replicaof('NO', 'ONE');
+      beat({ checkpoint: { detached: true } satisfies DetachCheckpoint });
     }
     await forgetReplicationCredentials(target, migration);
-    return removeOrName(target, where, migration.abort.removePartialData);
+    return removeOrName(target, where, migration.abort.removePartialData && (ours || before));
   });
 }
 
-/** Names what an abort leaves on a target, or deletes it where the file says so. */
+/**
+ * Names what an abort leaves on a target, or deletes it.
+ * @param remove only where this very undo detached the target: else the keys may be the target's own
+ */
 export async function removeOrName(target: Redis, where: string, remove: boolean): Promise<DetachResult> {
   if (remove) {
     await target.flushall();
     return { note: `${where} stands alone and is empty`, leftovers: [] };
   }
   const keys = Object.entries(parseInfo(await target.info('keyspace'))).map(([db, v]) => `${db} ${v.split(',')[0]}`);
-  const leftovers =
-    keys.length > 0 ? [`partial data on ${where}: ${keys.join('; ')}; empty it before another try`] : [];
+  const leftovers = keys.length > 0 ? [`data on ${where}: ${keys.join('; ')}; empty it before another try`] : [];
   return { note: `${where} stands alone`, leftovers };
 }
 

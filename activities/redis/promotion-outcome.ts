@@ -1,7 +1,10 @@
 /** `engine: replicaof`: finds out whether a cutover whose activity ended without an answer has promoted the target. */
+import type { Redis } from 'ioredis';
+import { ErrorType } from '../../spec/errors.ts';
 import type { RedisOnlineReplicaOf } from '../../spec/kind-redis-online.ts';
+import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { connectRedis } from './connect.ts';
+import { withRedis } from './connect.ts';
 import { cutoverOfFence, fenceValue, judgeGeneration, readFenceSettings } from './fence-record.ts';
 import { endEarlierPromoters, promoterName, readRole } from './role.ts';
 
@@ -32,33 +35,54 @@ export async function replicaOfOutcome(input: OutcomeInput): Promise<PromotionOu
 /**
  * The order matters. First the fence is taken over: an attempt that still lives finds another's generation and does not
  * promote. Then the connections on which it could have promoted are ended: what was on its way has arrived, or never
- * will. Only then does ROLE answer for good.
+ * will. Only then does ROLE answer for good. A master is one whether or not the source can be asked.
  */
-async function judge({ migration, cutover }: OutcomeInput): Promise<PromotionOutcome> {
+async function judge(input: OutcomeInput): Promise<PromotionOutcome> {
+  const taken = await takeFenceOver(input).then(
+    (text) => ({ text, sure: true }),
+    (error: unknown) => ({ text: textOf(error), sure: false }),
+  );
   try {
-    const taken = await takeFenceOver(migration, cutover);
-    const target = await connectRedis(migration.target, { name: promoterName(migration.id) });
-    try {
-      await endEarlierPromoters(target, migration.id);
-      const { role } = await readRole(target);
+    return await atTarget(input, async (_target, role) => {
       if (role === 'master') return { outcome: 'switched', evidence: 'ROLE on the target says master' };
-      return { outcome: 'not-switched', evidence: `ROLE on the target says ${role}; ${taken}` };
-    } finally {
-      target.disconnect();
-    }
+      const evidence = `ROLE on the target says ${role}; ${taken.text}`;
+      return { outcome: taken.sure ? 'not-switched' : 'unknown', evidence };
+    });
   } catch (error) {
-    return { outcome: 'unknown', evidence: error instanceof Error ? error.message : String(error) };
+    return { outcome: 'unknown', evidence: textOf(error) };
   }
 }
 
-async function takeFenceOver(migration: RedisOnlineReplicaOf, cutover: number): Promise<string> {
-  const source = await connectRedis(migration.source, { name: `cutover:${migration.id}:fence` });
-  try {
+/**
+ * An operator gives the cutover up in doubt: takes care that no attempt can promote any more, and detaches the target.
+ * @throws cutover.InDoubt where the target is a primary: it was promoted, and an application may write to it by now
+ */
+export async function giveUpReplicaOf(input: Omit<OutcomeInput, 'patient'>): Promise<void> {
+  await takeFenceOver(input);
+  await atTarget(input, async (target, role) => {
+    if (role === 'master') throw permanent(ErrorType.inDoubt, 'the target has been promoted: it can’t be given up');
+    await target.replicaof('NO', 'ONE');
+  });
+}
+
+type Judged = Pick<OutcomeInput, 'migration' | 'cutover'>;
+
+async function atTarget<T>({ migration }: Judged, use: (target: Redis, role: string) => Promise<T>): Promise<T> {
+  return withRedis(migration.target, { name: promoterName(migration.id) }, async (target) => {
+    await endEarlierPromoters(target, migration.id);
+    return use(target, (await readRole(target)).role);
+  });
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function takeFenceOver({ migration, cutover }: Judged): Promise<string> {
+  return withRedis(migration.source, { name: `cutover:${migration.id}:fence` }, async (source) => {
     const settings = await readFenceSettings(source);
     if (cutoverOfFence(settings.toWrite) !== cutover) return 'no fence of this cutover is up';
     await source.config('SET', settings.toWriteName, fenceValue(judgeGeneration(cutover)));
     return 'its attempts can’t promote any more';
-  } finally {
-    source.disconnect();
-  }
+  });
 }

@@ -4,7 +4,7 @@ import { readSource, readTarget } from '../replication.ts';
 import { CompareError } from './types.ts';
 
 /**
- * Returns when the target has applied everything up to the source's offset at the time of the call. Returns at once where the
+ * Returns true when the target has applied everything up to the source's offset at the time of the call, and false at once where the
  * target is not a replica of the source (a dual-write target, a promoted one): nothing can be known there.
  * Offsets are compared only with the link up and equal replication ids: during a full sync the target shows a stale
  * one, and serves old data or none at all (facts/redis-aws 4.2 b, e).
@@ -16,16 +16,16 @@ export async function caughtUp(
   target: Redis,
   timeoutMs: number,
   wait: (ms: number) => Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   const goal = await readSource(source);
   const deadline = Date.now() + timeoutMs;
   for (let pauseMs = 1; ; pauseMs = Math.min(100, pauseMs * 2)) {
     const state = await readTarget(target);
-    if (state.role !== 'slave') return;
+    if (state.role !== 'slave') return false;
     if (state.linkUp && !state.syncing) {
       // Another history: a replica of the target's own primary, or a source that failed over. Offsets say nothing then.
-      if (state.replid !== goal.replid) return;
-      if (state.offset >= goal.offset) return;
+      if (state.replid !== goal.replid) return false;
+      if (state.offset >= goal.offset) return true;
     }
     if (Date.now() > deadline) {
       const how =

@@ -87,7 +87,8 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
   const knowsOffsets = source.reader.abilities.info && target.reader.abilities.info;
   if (!knowsOffsets) note('INFO is refused: whether the target lags behind was not known, rereads only waited');
   const inSync = async () => {
-    if (knowsOffsets) await caughtUp(source.aside, target.aside, options.catchUpTimeoutMs ?? CATCH_UP_MS, wait);
+    if (!knowsOffsets) return false;
+    return caughtUp(source.aside, target.aside, options.catchUpTimeoutMs ?? CATCH_UP_MS, wait);
   };
   // A target in the middle of a full sync serves old data or none: nothing is compared before that is over.
   await inSync();

@@ -125,6 +125,11 @@ type Value = Buffer | Buffer[] | [Buffer, Buffer[]][] | null;
 async function digestOne(redis: Redis, key: Buffer, kind: string, value: Value, depth: Depth, abilities: Abilities) {
   if (value === null) return null;
   if (Buffer.isBuffer(value)) return digestOf(depth === 'quick' || kind !== 'string' ? dumpBody(value) : value);
+  if (kind === 'zset') {
+    // Pairs under RESP3, flat under RESP2.
+    const flat = value.flat(2);
+    return digestOf(packed(depth === 'full' ? flat.map((item, i) => (i % 2 ? scoreBytes(item) : item)) : flat));
+  }
   if (!isMembers(value)) return streamDigest(redis, key, value);
   if (kind === 'list') return digestOf(packed(value));
   if (kind === 'set') return depth === 'typed' ? digestOf(packed(value)) : sumOf(value);
@@ -135,8 +140,7 @@ async function digestOne(redis: Redis, key: Buffer, kind: string, value: Value, 
     if (depth === 'typed') return digestOf(packed(value), Buffer.from(ttls.join('')));
     return sumOf(pairs.map(([field, content], i) => fieldBytes(field, content, ttls[i] ?? '')));
   }
-  if (kind === 'stream') return streamDigest(redis, key, []);
-  return digestOf(packed(depth === 'full' ? value.map((item, i) => (i % 2 ? scoreBytes(item) : item)) : value));
+  return streamDigest(redis, key, []);
 }
 
 /** Whether these are members, and not entries of a stream, which are lists themselves. */

@@ -11,8 +11,8 @@ export interface Readings<C, S> {
 }
 
 export interface Patience {
-  /** Returns when the target has everything the source had when this was called, where that can be known. */
-  caughtUp: () => Promise<void>;
+  /** Returns true when the target has everything the source had when this was called; false, at once, where that can't be known. */
+  caughtUp: () => Promise<boolean>;
   wait: (ms: number) => Promise<void>;
   rereadDelayMs: number;
   rereadTimes: number;
@@ -33,6 +33,8 @@ interface Watched<C, S> {
   index: number;
   sources: S[];
   targets: S[];
+  /** For each of the target's states, the first of the source's states that it may be: older ones it had passed. */
+  since: number[];
   moving: boolean;
 }
 
@@ -52,12 +54,19 @@ const QUICK_LOOKS = 20;
  *    reading of the source, it is the same. If the source stood still around the target's reading, the target had all of it
  *    and still has something else: in the last round, that is a difference, however far replication lags.
  * 3. A cell whose source never stands still (a hot counter) is looked at in quick succession: the same, if the target shows a
- *    state that the source showed too. If the target never changed while the source did, it does not follow: a difference.
+ *    state that the source showed too, and not only before the target had caught up with a later one. If the target never changed while the source did, it does not follow: a difference.
  *    If both moved and never met, it is unsettled.
  */
 export async function settle<C, S>(cells: C[], readings: Readings<C, S>, patience: Patience): Promise<Verdict<S>[]> {
   const verdicts: Verdict<S>[] = [];
-  let open: Watched<C, S>[] = cells.map((cell, index) => ({ cell, index, sources: [], targets: [], moving: false }));
+  let open: Watched<C, S>[] = cells.map((cell, index) => ({
+    cell,
+    index,
+    sources: [],
+    targets: [],
+    since: [],
+    moving: false,
+  }));
 
   const conclude = (watched: Watched<C, S>, outcome: Verdict<S>['outcome'], atOnce = false) => {
     verdicts[watched.index] = {
@@ -67,19 +76,15 @@ export async function settle<C, S>(cells: C[], readings: Readings<C, S>, patienc
       atOnce,
     };
   };
-  /** One reading of what is open: source, target, source; returns what is still undecided. */
-  const look = async (quick: boolean) => {
+  /** One reading of what is open: source, target, source; keeps open what is still undecided. */
+  const look = async () => {
     const asked = open.map(({ cell }) => cell);
-    const read = async () => {
-      if (quick) return Promise.all([readings.source(asked), readings.target(asked), readings.source(asked)]);
-      const before = await readings.source(asked);
-      await patience.caughtUp();
-      const target = await readings.target(asked);
-      return [before, target, await readings.source(asked)] as const;
-    };
-    const [before, target, after] = await read();
+    const before = await readings.source(asked);
+    const known = await patience.caughtUp();
+    const [target, after] = [await readings.target(asked), await readings.source(asked)];
     open = open.filter((watched, i) => {
       const [s1, t, s2] = [nth(before, i), nth(target, i), nth(after, i)];
+      watched.since.push(known ? watched.sources.length : 0);
       watched.sources.push(s1, s2);
       watched.targets.push(t);
       watched.moving = !readings.unchanged(s1, s2);
@@ -95,6 +100,7 @@ export async function settle<C, S>(cells: C[], readings: Readings<C, S>, patienc
     const [s, t] = [nth(source, i), nth(target, i)];
     watched.sources.push(s);
     watched.targets.push(t);
+    watched.since.push(0);
     const agreed = readings.same(s, t);
     if (agreed) conclude(watched, 'same', true);
     return !agreed;
@@ -103,15 +109,17 @@ export async function settle<C, S>(cells: C[], readings: Readings<C, S>, patienc
   for (let round = 0; round < patience.rereadTimes && open.length > 0; round++) {
     await patience.wait(patience.rereadDelayMs);
     patience.onReread(open.length);
-    await look(false);
+    await look();
   }
   for (const watched of open) if (!watched.moving) conclude(watched, 'differs');
   open = open.filter(({ moving }) => moving);
 
-  for (let round = 0; round < QUICK_LOOKS && open.length > 0; round++) await look(true);
+  for (let round = 0; round < QUICK_LOOKS && open.length > 0; round++) await look();
   for (const watched of open) {
     const follows = watched.targets.some((state) => !readings.unchanged(state, nth(watched.targets, 0)));
-    const met = watched.targets.some((t) => watched.sources.some((s) => readings.same(s, t)));
+    const met = watched.targets.some((t, i) =>
+      watched.sources.some((s, j) => j >= nth(watched.since, i) && readings.same(s, t)),
+    );
     conclude(watched, !follows ? 'differs' : met ? 'same' : 'unsettled');
   }
   return verdicts;

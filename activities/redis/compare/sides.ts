@@ -22,7 +22,7 @@ export interface Sides {
   close: () => void;
 }
 
-/** Opens two connections to each server. @throws what connecting throws; CompareError OPTIONS_INVALID for RESP3 */
+/** Opens two connections to each server. @throws what connecting throws; CompareError OPTIONS_INVALID for replyMapping resp3 */
 export async function openSides(
   connections: Connections,
   note: (text: string) => void,
@@ -60,8 +60,12 @@ async function ready(make: () => Redis, opened: Redis[]): Promise<Redis> {
   let lastError: unknown;
   // Without a listener ioredis prints every error of a connection; the commands' promises tell them to us anyway.
   redis.on('error', (error) => (lastError = error));
-  if (redis.options.protocol === 3) {
-    throw new CompareError('OPTIONS_INVALID', 'compare: the connections must use RESP2 (protocol: 2)', false);
+  if (redis.options.replyMapping === 'resp3') {
+    throw new CompareError(
+      'OPTIONS_INVALID',
+      "compare: the connections must use ioredis' replyMapping: 'legacy'",
+      false,
+    );
   }
   if (redis.status === 'wait') await redis.connect().catch((error: unknown) => Promise.reject(lastError ?? error));
   else if (redis.status !== 'ready') {

@@ -38,7 +38,7 @@ export const ALWAYS_IGNORED: readonly string[] = ['ElastiCacheMasterReplicationT
 
 /**
  * Makers of connections. Each call gives a new one, which the compare owns and closes; credentials, TLS and
- * retry policy are the caller's. RESP2 (ioredis' default) is needed.
+ * retry policy are the caller's. Commands may wait in ioredis' offline queue or not, as the caller likes.
  */
 export interface Connections {
   source: () => Redis;

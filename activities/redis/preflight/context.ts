@@ -23,6 +23,9 @@ export interface RedisOnlineContext {
   targetSettingRemedy(name: string, value: string): string;
 }
 
+/** The part that does not depend on the engine. */
+export type SharedContext = Pick<RedisOnlineContext, 'moment' | 'source' | 'replication'>;
+
 export type RedisOnlineCheck = Check<RedisOnlineContext>;
 
 /** The user that the target replicates with. ElastiCache can't be given one: it comes as the default user. */

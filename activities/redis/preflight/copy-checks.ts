@@ -146,7 +146,7 @@ export const copyChecks: readonly RedisOnlineCheck[] = [
       if (!atLeast(await c.source.version(), 4)) throw new CannotCheck('MEMORY USAGE came with Redis 4');
       const { sampled, largest } = await largestSampled(c.source);
       if (!largest) return pass('the source is empty');
-      const found = `the largest of ${sampled} keys picked at random is ${largest.key} in db${largest.db}, ${bytes(largest.bytes)}`;
+      const found = `the largest of ${sampled} keys looked at is ${largest.key} in db${largest.db}, ${bytes(largest.bytes)}`;
       return largest.bytes > BIG_VALUE ? unmet(found) : pass(found);
     },
   },

@@ -1,4 +1,5 @@
 /** Looks at a few keys picked at random: a full scan of a production server is no preflight. */
+import type { Redis } from 'ioredis';
 import { printable } from '../compare/key-names.ts';
 import { withRedis } from '../connect.ts';
 import { CannotCheck } from './check.ts';
@@ -11,18 +12,25 @@ export interface SampledKeys {
   largest?: { db: number; key: string; bytes: number };
 }
 
+interface Sized {
+  key: Buffer;
+  bytes: number;
+}
+
 /**
- * The largest of about 200 keys picked at random, shared out over the databases by their number of keys.
+ * The largest of about 200 keys picked at random, shared out over the databases by their number of keys; of a small
+ * database, of all.
  * On connections of its own: SELECT on the probe's would move every other check to another database.
- * @throws CannotCheck where RANDOMKEY or MEMORY is not allowed
+ * @throws CannotCheck where RANDOMKEY, SCAN or MEMORY is not allowed
  */
 export async function largestSampled(probe: RedisProbe): Promise<SampledKeys> {
   const keys = keysByDatabase(await probe.info());
   const total = [...keys.values()].reduce((sum, count) => sum + count, 0);
   const found: SampledKeys = { sampled: 0 };
   for (const [db, count] of keys) {
-    const wanted = Math.min(count, Math.max(1, Math.round((SAMPLES * count) / total)));
-    for (const { key, bytes } of await sample(probe, db, wanted)) {
+    const wanted = Math.max(1, Math.round((SAMPLES * count) / total));
+    // Picking at random from a few would miss some and take others twice.
+    for (const { key, bytes } of await sample(probe, db, wanted, count <= SAMPLES)) {
       found.sampled += 1;
       if (bytes > (found.largest?.bytes ?? -1)) found.largest = { db, key: printable(key), bytes };
     }
@@ -30,10 +38,9 @@ export async function largestSampled(probe: RedisProbe): Promise<SampledKeys> {
   return found;
 }
 
-async function sample(probe: RedisProbe, db: number, wanted: number): Promise<{ key: Buffer; bytes: number }[]> {
+async function sample(probe: RedisProbe, db: number, wanted: number, all: boolean): Promise<Sized[]> {
   return withRedis(probe.endpoint, { name: 'cutover:preflight', db }, async (redis) => {
-    const picked = await Promise.all(Array.from({ length: wanted }, () => redis.callBuffer('RANDOMKEY')));
-    const keys = picked.filter((key): key is Buffer => Buffer.isBuffer(key));
+    const keys = all ? await everyKey(redis) : await randomKeys(redis, wanted);
     // A key that expired since has no size, and is none of the largest.
     const sizes = await Promise.all(keys.map((key) => redis.call('MEMORY', 'USAGE', key)));
     return keys.map((key, i) => ({ key, bytes: Number(sizes[i] ?? 0) }));
@@ -42,4 +49,20 @@ async function sample(probe: RedisProbe, db: number, wanted: number): Promise<{ 
       `keys of db${db} can't be sampled: ${error instanceof Error ? error.message : String(error)}`,
     );
   });
+}
+
+async function randomKeys(redis: Redis, wanted: number): Promise<Buffer[]> {
+  const picked = await Promise.all(Array.from({ length: wanted }, () => redis.callBuffer('RANDOMKEY')));
+  return picked.filter((key): key is Buffer => Buffer.isBuffer(key));
+}
+
+async function everyKey(redis: Redis): Promise<Buffer[]> {
+  const keys: Buffer[] = [];
+  let cursor = '0';
+  do {
+    const [next, page] = await redis.scanBuffer(cursor, 'COUNT', SAMPLES);
+    cursor = next.toString();
+    keys.push(...page);
+  } while (cursor !== '0' && keys.length < 2 * SAMPLES);
+  return keys;
 }

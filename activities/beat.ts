@@ -17,9 +17,18 @@ const latest = new WeakMap<Context, Beat>();
 /** Says how far the activity is. Sent with the next beat, and at once to the SDK, which throttles. */
 export function beat(details: Beat): void {
   const context = Context.current();
-  const merged = { ...latest.get(context), ...details };
+  const before = latest.get(context);
+  const merged: Beat = { ...before, ...details };
+  // Each part of an activity keeps its own fields; one must not erase another's.
+  if (isFields(before?.checkpoint) && isFields(details.checkpoint)) {
+    merged.checkpoint = { ...before.checkpoint, ...details.checkpoint };
+  }
   latest.set(context, merged);
   context.heartbeat(merged);
+}
+
+function isFields(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** What the last attempt of this activity said before it ended, if anything. */

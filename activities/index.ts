@@ -1,6 +1,7 @@
 /** Every activity, by the name under which workflows call it. A name here is in the histories of running migrations. */
 export {
   attachGroup,
+  claimForMigration,
   detachGroup,
   groupWatermark,
   releaseGroup,

@@ -71,30 +71,30 @@ interface Point {
   name: string;
   on: 'sourceWire' | 'targetWire';
   when: Wire['when'];
-  match(words: string[]): boolean;
-  then: 'pass' | 'cut';
+  match: (words: string[]) => boolean;
+  verdict: 'pass' | 'cut';
 }
 
 const POINTS: Point[] = [
-  { name: 'before the fence is up', on: 'sourceWire', when: 'before', match: setsFence, then: 'cut' },
-  { name: 'with the fence up', on: 'sourceWire', when: 'after', match: setsFence, then: 'cut' },
-  { name: 'before the promotion has arrived', on: 'targetWire', when: 'before', match: promotes, then: 'cut' },
-  { name: 'with the promotion on its way', on: 'targetWire', when: 'before', match: promotes, then: 'pass' },
+  { name: 'before the fence is up', on: 'sourceWire', when: 'before', match: setsFence, verdict: 'cut' },
+  { name: 'with the fence up', on: 'sourceWire', when: 'after', match: setsFence, verdict: 'cut' },
+  { name: 'before the promotion has arrived', on: 'targetWire', when: 'before', match: promotes, verdict: 'cut' },
+  { name: 'with the promotion on its way', on: 'targetWire', when: 'before', match: promotes, verdict: 'pass' },
   {
     name: 'with the promotion done and its answer lost',
     on: 'targetWire',
     when: 'after',
     match: promotes,
-    then: 'cut',
+    verdict: 'cut',
   },
-  { name: 'at the canary', on: 'targetWire', when: 'before', match: (w) => w[0] === 'MULTI', then: 'cut' },
+  { name: 'at the canary', on: 'targetWire', when: 'before', match: (w) => w[0] === 'MULTI', verdict: 'cut' },
 ];
 
 describe('killed in the critical section', () => {
-  test.for(POINTS)('$name', async ({ name, on, when, match, then }) => {
+  test.for(POINTS)('$name', async ({ name, on, when, match, verdict }) => {
     const id = `killed-${name.replaceAll(' ', '-').toLowerCase().slice(0, 30).replace(/-$/, '')}`;
     const scene = await openScene(stage, { id });
-    const tripped = scene[on].arm({ when, match, then, action: () => worker.kill() });
+    const tripped = scene[on].arm({ when, match, verdict, action: () => worker.kill() });
     await approveAtGate(scene);
     await tripped;
     // While no worker lives nothing decides. There must never be two primaries that take writes from applications:

@@ -12,6 +12,7 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import * as activities from '../activities/index.ts';
+import { closeAwsClients } from '../activities/aws/clients.ts';
 import { DEFAULT_TASK_QUEUE, taskQueues } from '../spec/contract.ts';
 import { AroundActivity } from './interceptors.ts';
 import { writeLogLine } from './log.ts';
@@ -84,7 +85,7 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
     settings.signal?.addEventListener('abort', stop);
     const runs = workers.map((worker) => worker.run());
     settings.onReady?.({
-      address: settings.address ?? String(config.connectionOptions.address ?? 'localhost:7233'),
+      address: settings.address ?? config.connectionOptions.address ?? 'localhost:7233',
       namespace,
       queues: Object.values(queues),
     });
@@ -95,6 +96,7 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
       throw error;
     });
   } finally {
+    closeAwsClients();
     await connection.close();
   }
 }

@@ -20,7 +20,7 @@ export async function registerSearchAttributes(connection: NativeConnection, nam
     absent = await missing();
     if (absent.length === 0) return [];
     const searchAttributes = Object.fromEntries(
-      absent.map(({ name, type }) => [name, INDEXED[type as keyof typeof INDEXED]]),
+      absent.map(({ name, type }) => [name, INDEXED[type]]),
     );
     await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
   } catch (error) {

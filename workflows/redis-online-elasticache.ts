@@ -16,6 +16,7 @@ const FOREVER = -1;
 export function elastiCacheEngine(input: MigrationInput, migration: RedisOnlineElastiCache): RedisOnlineEngine {
   const act = activityProxies(input);
   const group = migration.target.replicationGroup;
+  let claimed = false;
   const watermark = () =>
     act.quick.groupWatermark.executeWithOptions({ summary: `newest event of ${group}` }, [{ migration }]);
   const detach = async () => {
@@ -33,6 +34,10 @@ export function elastiCacheEngine(input: MigrationInput, migration: RedisOnlineE
     },
     async attach() {
       const since = await watermark();
+      if (!claimed) {
+        await act.quick.claimForMigration.executeWithOptions({ summary: `tag ${group} as ours` }, [{ migration }]);
+        claimed = true;
+      }
       return act.wait.attachGroup.executeWithOptions({ summary: `StartMigration of ${group}` }, [{ migration, since }]);
     },
     detach,

@@ -9,7 +9,7 @@ import { withRedis } from '../redis/connect.ts';
 import { parseInfo } from '../redis/replication.ts';
 import { readRole } from '../redis/role.ts';
 import { awaitAttached, awaitAvailable, awaitTestResult } from './await-status.ts';
-import { untag } from './claim.ts';
+import { claimGroup, untag } from './claim.ts';
 import { completeMigration } from './complete-migration.ts';
 import { eventWatermark, type Watermark } from './events.ts';
 import { startMigration, testMigration } from './migration.ts';
@@ -56,7 +56,18 @@ export interface GroupAttached {
   note: string;
 }
 
-/** StartMigration, until the group is `migrating`. @throws as startMigration and awaitAttached */
+/**
+ * Tags the group as this migration's. An activity of its own: once the group is migrating AWS does not tell its tags, and
+ * then the history is what says that it is ours.
+ */
+export async function claimForMigration({ migration }: { migration: RedisOnlineElastiCache }): Promise<void> {
+  await claimGroup({ id: migration.target.replicationGroup, migrationId: migration.id, aws: migration.aws });
+}
+
+/**
+ * StartMigration, until the group is `migrating`. Only for a group that was claimed.
+ * @throws as startMigration and awaitAttached
+ */
 export async function attachGroup({ migration, since }: GroupInput): Promise<GroupAttached> {
   const { aws, id: migrationId } = migration;
   const id = migration.target.replicationGroup;
@@ -67,7 +78,7 @@ export async function attachGroup({ migration, since }: GroupInput): Promise<Gro
   const syncFull = await baseline(migration);
   // Only before the first call: afterwards the group holds what was copied.
   if ((await groupStatus({ id, aws })).status === 'available') await refuseToWipe(target, migration);
-  const { answer } = await startMigration({ id, migrationId, source: sourceAddress(migration), aws });
+  const { answer } = await startMigration({ id, migrationId, source: sourceAddress(migration), aws, claimed: true });
   await awaitAttached({ id, since, intervalMs: pollInterval(), timeoutMs: ATTACH_TIMEOUT_MS, aws });
   return { syncFull, target, note: `${id} is migrating (${answer})` };
 }
@@ -76,9 +87,11 @@ export async function attachGroup({ migration, since }: GroupInput): Promise<Gro
 async function baseline(migration: RedisOnlineElastiCache): Promise<number> {
   const carried = lastBeat<{ syncFull?: number }>()?.checkpoint?.syncFull;
   if (carried !== undefined) return carried;
-  return withRedis(migration.source, { name: `cutover:${migration.id}` }, async (source) =>
+  const syncFull = await withRedis(migration.source, { name: `cutover:${migration.id}` }, async (source) =>
     Number(parseInfo(await source.info('stats'))['sync_full'] ?? 0),
   );
+  beat({ checkpoint: { syncFull } });
+  return syncFull;
 }
 
 async function refuseToWipe(target: RedisEndpoint, migration: RedisOnlineElastiCache): Promise<void> {

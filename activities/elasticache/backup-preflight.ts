@@ -21,9 +21,9 @@ export async function preflightBackup({ migration }: { migration: ElastiCacheBac
     {
       id: 'B2',
       title: 'the node type can be backed up',
-      result: /^cache\.t1\./.test(group.cacheNodeType) ? 'fail' : 'pass',
+      result: group.cacheNodeType.startsWith('cache.t1.') ? 'fail' : 'pass',
       found: group.cacheNodeType,
-      ...(/^cache\.t1\./.test(group.cacheNodeType) ? { remedy: 't1.micro has no backups: another node type' } : {}),
+      ...(group.cacheNodeType.startsWith('cache.t1.') ? { remedy: 't1.micro has no backups: another node type' } : {}),
     },
     {
       id: 'B3',

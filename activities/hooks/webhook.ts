@@ -66,7 +66,7 @@ async function answer(where: string, url: URL, init: RequestInit): Promise<Respo
     return await fetch(url, init);
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const text = cause instanceof Error ? ('code' in cause ? String(cause.code) : cause.name) : String(cause);
+    const text = cause instanceof Error ? ('code' in cause ? String(cause.code) : cause.message) : String(cause);
     throw transient(ErrorType.hook, `${where} gave no answer: ${redact(text)}`);
   }
 }

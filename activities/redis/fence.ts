@@ -75,7 +75,7 @@ async function writesAreRefused(redis: Redis): Promise<boolean> {
     await redis.del(`${FENCE_KEY}:probe`);
     return false;
   } catch (error) {
-    if (error instanceof Error && /^NOREPLICAS/.test(error.message)) return true;
+    if (error instanceof Error && error.message.startsWith('NOREPLICAS')) return true;
     throw error;
   }
 }

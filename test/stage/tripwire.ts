@@ -13,7 +13,7 @@ export interface Wire {
   /** Runs once. The command (or the answer) is held until it ends. */
   action(): void | Promise<void>;
   /** Then what: let it through (default), or cut the connection. */
-  then?: 'pass' | 'cut';
+  verdict?: 'pass' | 'cut';
 }
 
 export interface Tripwire {
@@ -36,7 +36,7 @@ export async function startTripwire(upstreamPort: number): Promise<Tripwire> {
     armed = undefined;
     await wire.action();
     tripped();
-    return wire.then ?? 'pass';
+    return wire.verdict ?? 'pass';
   };
 
   const server: Server = createServer((client) => {

@@ -48,6 +48,25 @@ export function usable(
   return undefined;
 }
 
+/**
+ * Where the pass goes on: at the checkpoint's cursor, or from its start with the counts from before it, where the process that
+ * gave the cursor is not the one that answers now, or that is not known.
+ */
+export function continued(
+  checkpoint: CompareCheckpoint,
+  runId: string,
+  note: (text: string) => void,
+): CompareCheckpoint {
+  if (runId !== '' && runId === checkpoint.server) return checkpoint;
+  if (checkpoint.cursor !== '0') {
+    note(
+      `database ${checkpoint.db} was read again from its start: the ${checkpoint.phase} is another process than before`,
+    );
+  }
+  const { tally, examples } = checkpoint.passStart;
+  return { ...checkpoint, cursor: '0', keysDone: 0, tally, examples: checkpoint.examples.slice(0, examples) };
+}
+
 /** @throws CompareError OPTIONS_INVALID */
 export function checkOptions(options: CompareOptions): void {
   const wrong = (what: string) => new CompareError('OPTIONS_INVALID', `compare: ${what}`, false);

@@ -1,7 +1,7 @@
 /** Compares two Redis servers key by key, in both directions, while the source is being written to. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { caughtUp } from './catch-up.ts';
-import { checkOptions, keptExamples, keptNotes, optionsDigest, usable } from './checkpoint.ts';
+import { checkOptions, continued, keptExamples, keptNotes, optionsDigest, usable } from './checkpoint.ts';
 import { Crew } from './crew.ts';
 import { Examiner } from './examine.ts';
 import { matcher, sampler } from './key-names.ts';
@@ -9,7 +9,7 @@ import { Judge } from './key-states.ts';
 import { Ledger, emptyTally } from './ledger.ts';
 import { BulkDepth, runPass } from './pass.ts';
 import { Pace, Throttle } from './progress.ts';
-import { databasesOf, openSides, selectDatabase } from './sides.ts';
+import { databasesOf, lossOf, openSides, selectDatabase } from './sides.ts';
 import type { Sides } from './sides.ts';
 import { ALWAYS_IGNORED } from './types.ts';
 import type {
@@ -56,11 +56,11 @@ export async function compare(
 
   let sides: Sides | undefined;
   try {
-    sides = await openSides(connections, note, stop.signal);
+    sides = await openSides(connections, note, fail, stop.signal);
     return await compareAll(sides, options, { run, resumed, notes, note, fail, stop: stop.signal, started });
   } catch (error) {
     // A stop closes the connections, and what then fails says only that: the reason of the stop is the cause.
-    throw stop.signal.aborted ? stop.signal.reason : error;
+    throw run.signal?.aborted ? run.signal.reason : lossOf(stop.signal.aborted ? stop.signal.reason : error, sides);
   } finally {
     run.signal?.removeEventListener('abort', onAbort);
     // Ends what may still be under way after a failure.
@@ -80,8 +80,9 @@ interface Frame {
 }
 
 async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): Promise<CompareResult> {
-  const { resumed, notes, note, fail, stop, run } = frame;
+  const { notes, note, fail, stop, run } = frame;
   const { source, target } = sides;
+  const resumed = frame.resumed && continued(frame.resumed, sides[frame.resumed.phase].runId, note);
   const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal: stop });
   const elapsedMs = () => Math.round((resumed?.elapsedMs ?? 0) + performance.now() - frame.started);
   const knowsOffsets = source.reader.abilities.info && target.reader.abilities.info;
@@ -114,8 +115,10 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     db: at.db,
     phase: at.phase,
     cursor: ledger.cursor,
+    server: sides[at.phase].runId,
     keysDone: ledger.keysDone,
     tally: { ...ledger.totals },
+    passStart: ledger.passStart,
     examples: keptExamples(ledger.examples),
     notes: keptNotes(notes),
     elapsedMs: elapsedMs(),
@@ -153,8 +156,8 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
       fail(error);
     }
   };
-  const { tally = emptyTally(), examples = [], cursor = '0', keysDone = 0 } = resumed ?? {};
-  const ledger = new Ledger({ tally, examples, cursor, keysDone }, options.maxReported, guarded);
+  const begin = resumed ?? { tally: emptyTally(), examples: [], cursor: '0', keysDone: 0 };
+  const ledger = new Ledger(begin, options.maxReported, guarded);
   const patience = {
     caughtUp: inSync,
     wait,
@@ -177,22 +180,21 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     signal: stop,
     scanCount: options.scanCount ?? 1000,
   };
-  const passes = async (db: number, from: { phase: Phase; cursor: string; keysDone: number } | undefined) => {
+  const passes = async (db: number, continuedIn: Phase | undefined) => {
     await selectDatabase(sides, db);
     sizes.source.set(db, await source.bulk.dbsize());
     sizes.target.set(db, await target.bulk.dbsize());
     for (const phase of ['source', 'target'] as const) {
-      if (phase === 'source' && from?.phase === 'target') continue;
-      const resumeHere = from?.phase === phase ? from : undefined;
+      if (phase === 'source' && continuedIn === 'target') continue;
       Object.assign(at, { db, phase, total: sizes[phase].get(db) ?? 0 });
-      ledger.startPhase(resumeHere?.cursor ?? '0', resumeHere?.keysDone ?? 0);
+      if (phase !== continuedIn) ledger.startPass();
       pace.startPhase();
       await runPass(context, db, phase, ledger.cursor);
     }
     done.push(db);
   };
 
-  if (resumed && !done.includes(resumed.db)) await passes(resumed.db, resumed);
+  if (resumed && !done.includes(resumed.db)) await passes(resumed.db, resumed.phase);
   // The list is read again after each database: a moving source may begin to use another one.
   for (;;) {
     const databases = options.databases ?? (await databasesOf(sides));

@@ -49,12 +49,19 @@ export class Ledger {
   /** Keys of the settled pages in the present phase. */
   keysDone: number;
   #pages: LedgerPage[] = [];
+  passStart: { tally: Tally; examples: number };
   #promised: number;
   readonly #maxExamples: number;
   readonly #onSettled: () => void;
 
   constructor(
-    start: { tally: Tally; examples: Example[]; cursor: string; keysDone: number },
+    start: {
+      tally: Tally;
+      examples: Example[];
+      cursor: string;
+      keysDone: number;
+      passStart?: { tally: Tally; examples: number };
+    },
     maxExamples: number,
     onSettled: () => void,
   ) {
@@ -62,14 +69,17 @@ export class Ledger {
     this.examples = [...start.examples];
     this.cursor = start.cursor;
     this.keysDone = start.keysDone;
+    this.passStart = start.passStart ?? { tally: { ...start.tally }, examples: start.examples.length };
     this.#promised = this.examples.length;
     this.#maxExamples = maxExamples;
     this.#onSettled = onSettled;
   }
 
-  startPhase(cursor: string, keysDone: number): void {
-    this.cursor = cursor;
-    this.keysDone = keysDone;
+  /** A pass begins at its start. One that is continued keeps what the ledger was made with. */
+  startPass(): void {
+    this.cursor = '0';
+    this.keysDone = 0;
+    this.passStart = { tally: { ...this.totals }, examples: this.examples.length };
   }
 
   /** Opens a page with one job, its own reading. */

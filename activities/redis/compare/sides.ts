@@ -14,6 +14,8 @@ export interface Side {
   /** For rereads and large keys, which must not wait behind the bulk. */
   aside: Redis;
   reader: Reader;
+  /** Of the process; '' where it can't be known. */
+  runId: string;
 }
 
 export interface Sides {
@@ -22,7 +24,29 @@ export interface Sides {
   close: () => void;
 }
 
-/** Opens two connections to each server. @throws what connecting throws; CompareError OPTIONS_INVALID for replyMapping resp3 */
+/** @returns the error as the operator needs it: a lost connection by name, everything else as it is */
+export function lossOf(error: unknown, sides: Sides | undefined): unknown {
+  if (!(error instanceof Error) || error instanceof CompareError || error.name === 'ReplyError') return error;
+  for (const { name, bulk, aside } of sides ? [sides.source, sides.target] : []) {
+    const lost = [bulk, aside].find(({ status }) => status !== 'ready');
+    if (lost) return connectionLost(name, lost, error.message);
+  }
+  return error;
+}
+
+const connectionLost = (name: Side['name'], redis: Redis, why: string) =>
+  new CompareError(
+    'CONNECTION_LOST',
+    `compare: the connection to the ${name} (${redis.options.host}:${redis.options.port}) was lost: ${why}. ` +
+      'The same call goes on from its last checkpoint.',
+    true,
+  );
+
+/**
+ * Opens two connections to each server. A connection that closes ends the compare (`fail`): ioredis would connect again, perhaps to
+ * another process behind the same name, where the cursor of SCAN means something else.
+ * @throws what connecting throws; CompareError OPTIONS_INVALID for replyMapping resp3
+ */
 export async function openSides(
   connections: Connections,
   note: (text: string) => void,
@@ -42,7 +66,11 @@ export async function openSides(
       await bulk.ping();
       trips.push(performance.now() - started);
     }
-    return { name, bulk, aside, reader: new Reader(name, abilities, Math.min(...trips), note) };
+    const runId = abilities.info ? (parseInfo(await bulk.info('server'))['run_id'] ?? '') : '';
+    for (const redis of [bulk, aside]) {
+      redis.on('close', () => signal.aborted || fail(connectionLost(name, redis, 'it was closed')));
+    }
+    return { name, bulk, aside, runId, reader: new Reader(name, abilities, Math.min(...trips), note) };
   };
   try {
     signal.throwIfAborted();

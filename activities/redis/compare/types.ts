@@ -93,8 +93,10 @@ export interface CompareResult extends Tally {
 export type Phase = 'source' | 'target';
 
 /**
- * Where to go on: serialisable, below 10 KB. Cursors are strings (they are 64-bit). SCAN keeps no state on the server, so
- * a cursor is safe to use after a restart: Redis then gives some keys twice rather than none.
+ * Where to go on: serialisable, below 10 KB. Cursors are strings (they are 64-bit).
+ * A cursor is a place in the hash table of the process that gave it: it outlives resizing, and not a restart or a failover, after
+ * which the table is seeded anew and the same cursor skips keys. So it is kept with that process's run_id, and the
+ * counts with those from before the pass: on another process the pass begins again.
  */
 export interface CompareCheckpoint {
   version: 1;
@@ -105,9 +107,13 @@ export interface CompareCheckpoint {
   db: number;
   phase: Phase;
   cursor: string;
+  /** run_id of the server that the cursor belongs to. */
+  server: string;
   /** Keys seen in this db and phase. */
   keysDone: number;
   tally: Tally;
+  /** How it stood when this pass began. */
+  passStart: { tally: Tally; examples: number };
   /** As many of the examples as fit. */
   examples: Example[];
   notes: string[];
@@ -150,7 +156,7 @@ export interface KeyState {
 
 /** What stopped a compare, in words for the operator. */
 export class CompareError extends Error {
-  readonly code: 'TARGET_NOT_IN_SYNC' | 'DATABASE_MISSING' | 'OPTIONS_INVALID' | 'COMMAND_REFUSED';
+  readonly code: 'TARGET_NOT_IN_SYNC' | 'CONNECTION_LOST' | 'DATABASE_MISSING' | 'OPTIONS_INVALID' | 'COMMAND_REFUSED';
   /** Whether the same call can succeed later, from its last checkpoint. */
   readonly retryable: boolean;
   constructor(code: CompareError['code'], message: string, retryable: boolean) {

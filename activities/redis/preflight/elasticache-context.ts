@@ -3,7 +3,7 @@ import type { RedisOnlineElastiCache } from '../../../spec/kind-redis-online.ts'
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import { parameterValue } from '../../elasticache/parameters.ts';
 import type { ElastiCacheContext } from '../../elasticache/preflight.ts';
-import { describeGroup } from '../../elasticache/replication-group.ts';
+import { describeGroup, type GroupFacts } from '../../elasticache/replication-group.ts';
 import { CannotCheck } from './check.ts';
 import { awsElastiCache } from './commands.ts';
 import type { SharedContext } from './context.ts';
@@ -52,53 +52,61 @@ export async function elastiCacheContext(
     },
     targetSettingByHand: (name) =>
       `${awsElastiCache(aws.region, 'describe-cache-parameters', '--cache-parameter-group-name', facts?.parameterGroup ?? '<its parameter group>')}  # ${name}`,
-    targetSettingRemedy: (name, value) => groupSettingRemedy(migration, facts?.parameterGroup, name, value),
+    targetSettingRemedy: (name, value) => groupSettingRemedy(migration, facts, name, value),
   };
 }
 
 function groupSettingRemedy(
   migration: RedisOnlineElastiCache,
-  parameterGroup: string | undefined,
+  facts: GroupFacts | undefined,
   name: string,
   value: string,
 ): string {
   const { region } = migration.aws;
-  if (name === 'maxmemory') {
-    const id = migration.target.replicationGroup;
-    return awsElastiCache(
+  const modify = (...words: string[]) =>
+    awsElastiCache(
       region,
       'modify-replication-group',
       '--replication-group-id',
-      id,
-      '--cache-node-type',
-      '<a bigger one>',
+      migration.target.replicationGroup,
+      ...words,
       '--apply-immediately',
     );
-  }
-  const pair = `ParameterName=${name},ParameterValue=${value}`;
-  const change = (group: string) =>
+  if (name === 'maxmemory') return modify('--cache-node-type', '<a bigger one>');
+  const set = (group: string) =>
     awsElastiCache(
       region,
       'modify-cache-parameter-group',
       '--cache-parameter-group-name',
       group,
       '--parameter-name-values',
-      pair,
+      `ParameterName=${name},ParameterValue=${value}`,
     );
-  // `databases` can be changed only while no group uses the parameter group; default groups can't be changed at all.
-  const own = parameterGroup !== undefined && !parameterGroup.startsWith('default.');
-  if (own && name !== 'databases') return change(parameterGroup);
+  // Default groups can't be changed; `databases` only in a parameter group that no replication group uses yet.
+  const own = facts?.parameterGroup;
+  if (own !== undefined && !own.startsWith('default.') && name !== 'databases') return set(own);
   const create = awsElastiCache(
     region,
     'create-cache-parameter-group',
     '--cache-parameter-group-name',
     migration.id,
     '--cache-parameter-group-family',
-    '<its family>',
+    familyOf(facts),
     '--description',
-    'cutover',
+    migration.id,
   );
-  return `${create} && ${change(migration.id)}, then make the replication group anew with it`;
+  const made = `${create} && ${set(migration.id)}`;
+  return name === 'databases'
+    ? `${made}, then make the replication group anew with it: ${name} can't be changed on an existing one`
+    : `${made} && ${modify('--cache-parameter-group-name', migration.id)}`;
+}
+
+/** `redis7`, `redis6.x`, `valkey8`: the family that a parameter group of this engine must be of. */
+function familyOf(facts: GroupFacts | undefined): string {
+  const major = /^\d+/.exec(facts?.engineVersion ?? '')?.[0];
+  if (major === undefined) return '<its family>';
+  if (facts?.engine === 'valkey') return `valkey${major}`;
+  return { '5': 'redis5.0', '6': 'redis6.x' }[major] ?? `redis${major}`;
 }
 
 /** Stands for a primary whose address AWS has not told. */

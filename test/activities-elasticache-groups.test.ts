@@ -194,6 +194,17 @@ describe('events', () => {
     ["Snapshot succeeded for snapshot with ID 'nightly'", { kind: 'other' }],
   ])('%s', (message, told) => expect(classifyEvent(message)).toEqual(told));
 
+  // A group's name, or a source's, is no word of AWS's.
+  test.each([
+    ['Test Migration succeeded for replication group fail-over with customer node 127.0.0.1:1.', 'fail-over'],
+    ['Migration operation succeeded for replication group error.', 'error'],
+    ['Migration operation succeeded for replication group a with unable.example.com:6379.', 'a'],
+  ])('%s is a success', (message, id) => expect(classifyEvent(message, id).kind).toBe('migration-succeeded'));
+  test('the name of a group that says success does not hide a failure', () =>
+    expect(classifyEvent('Migration operation failed for replication group success.', 'success').kind).toBe(
+      'migration-failed',
+    ));
+
   const sources = [{ id: 'orders' }];
   test('only those after the watermark, each once, oldest first, over pages; by the service’s clock', async () => {
     // Years before this machine's clock: only the dates of the events themselves may count.

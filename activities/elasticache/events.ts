@@ -74,8 +74,18 @@ const SUCCEEDED = /success|succeed/i;
 /**
  * What an event's message means. Only three messages are documented; the others go by their words, and one that speaks
  * of both success and failure is a failure (facts/redis-aws 3.1).
+ * @param sourceId what it is about, whose name must not count as words: a group may be called `orders-failover`
  */
-export function classifyEvent(message: string): Pick<ServiceEvent, 'kind' | 'about'> {
+export function classifyEvent(message: string, sourceId = ''): Pick<ServiceEvent, 'kind' | 'about'> {
+  const words = message.replaceAll(/\S+:\d+/g, '(address)').split(/(\s+)/);
+  return classify(
+    words.map((word) => (sourceId !== '' && bare(word) === sourceId.toLowerCase() ? '(it)' : word)).join(''),
+  );
+}
+
+const bare = (word: string) => word.toLowerCase().replace(/^[^a-z0-9]+|[^a-z0-9]+$/g, '');
+
+function classify(message: string): Pick<ServiceEvent, 'kind' | 'about'> {
   // `automatic failover completed` holds "fail" but reports none; the pattern's word borders see to that.
   const failed = FAILED.test(message);
   if (/migrat/i.test(message)) {
@@ -104,7 +114,7 @@ async function allEvents(aws: AwsTarget, sources: EventSource[], from: string | 
       found.set(`${at} ${event.SourceIdentifier ?? ''} ${event.Message}`, {
         at,
         sourceId: event.SourceIdentifier ?? source.id,
-        ...classifyEvent(event.Message),
+        ...classifyEvent(event.Message, event.SourceIdentifier ?? source.id),
         message: event.Message,
       });
     }

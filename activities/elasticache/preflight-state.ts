@@ -19,6 +19,9 @@ import { firstOverlap } from './windows.ts';
 /** Before the fence only its own budgets count; at the start, what is about to begin. */
 const SOON_MS = 60 * 60_000;
 
+/** Failures that say something of the group or of us; any other says only that AWS could not be asked just now. */
+const SETTLED = new Set<string>([ErrorType.notFound, ErrorType.denied, ErrorType.invalid, ErrorType.unreachable]);
+
 export const groupStateChecks: readonly GroupCheck[] = [
   {
     id: 'T0',
@@ -35,8 +38,7 @@ export const groupStateChecks: readonly GroupCheck[] = [
         );
       } catch (error) {
         const { type, message, remedy } = failureOf(error);
-        if (type === ErrorType.throttled || type === ErrorType.busy) return unknown(message);
-        return fail(message, remedy);
+        return type !== undefined && SETTLED.has(type) ? fail(message, remedy) : unknown(message);
       }
     },
   },

@@ -54,14 +54,14 @@ async function judge(input: OutcomeInput): Promise<PromotionOutcome> {
 }
 
 /**
- * An operator gives the cutover up in doubt: takes care that no attempt can promote any more, and detaches the target.
+ * An operator gives the cutover up in doubt: takes care that no attempt can promote any more. It does not detach the
+ * target itself, which the undo of the attach does: a second try would find a primary here and take it for promoted.
  * @throws cutover.InDoubt where the target is a primary: it was promoted, and an application may write to it by now
  */
 export async function giveUpReplicaOf(input: Omit<OutcomeInput, 'patient'>): Promise<void> {
   await takeFenceOver(input);
-  await atTarget(input, async (target, role) => {
+  await atTarget(input, async (_target, role) => {
     if (role === 'master') throw permanent(ErrorType.inDoubt, 'the target has been promoted: it can’t be given up');
-    await target.replicaof('NO', 'ONE');
   });
 }
 

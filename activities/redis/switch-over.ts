@@ -50,8 +50,10 @@ export interface SwitchOverFacts {
 export async function switchOver(input: SwitchOverInput): Promise<SwitchOverResult> {
   const { migration } = input;
   const lease = new CriticalLease();
-  const facts: SwitchOverFacts = { promoted: 'no', phases: [] };
-  const generation = generationOf(input.cutover, Context.current().info.attempt);
+  const { attempt } = Context.current().info;
+  // An earlier attempt may have promoted, and may be about to, until this one has taken the fence over.
+  const facts: SwitchOverFacts = { promoted: attempt === 1 ? 'no' : 'unknown', phases: [] };
+  const generation = generationOf(input.cutover, attempt);
   let source: Redis | undefined;
   let target: Redis | undefined;
   try {
@@ -107,6 +109,7 @@ async function holdAndSwitch(input: SwitchOverInput, held: Held): Promise<Switch
   });
   facts.raisedAt = fence.raisedAt;
   if (!promotedBefore) {
+    facts.promoted = 'no';
     await timed('drain', budgets.drain, () => drain(source, target, fence, budgets.drain));
     await timed('complete', budgets.complete, () => promote(held, budgets.fence + budgets.drain + budgets.complete));
   }

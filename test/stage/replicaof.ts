@@ -1,12 +1,10 @@
 /** A `replicaof` migration on a stage: source and target behind tripwires, an application that is sent over by a webhook. */
-import type { MigrationHandle, MigrationStatus } from '../../client/index.ts';
+import type { MigrationHandle } from '../../client/index.ts';
 import { startMigration } from '../../client/index.ts';
 import { controlApp } from '../../sandbox/app/control.ts';
 import { fillRedis } from '../../sandbox/app/fill.ts';
-import { verifyAcknowledged } from '../../sandbox/app/verify.ts';
 import { startApp, type App } from '../../sandbox/app/writer.ts';
 import type { RedisServer } from '../../sandbox/runtime/redis.ts';
-import { expect } from 'vitest';
 import { atGate, untilStatus, type Stage } from './stage.ts';
 import { startTripwire, type Tripwire } from './tripwire.ts';
 
@@ -74,51 +72,4 @@ export async function approveAtGate(scene: Scene): Promise<void> {
   await scene.handle.approve({ by: 'test' });
 }
 
-export async function roleOf(server: RedisServer): Promise<string> {
-  const redis = server.connect();
-  try {
-    return String((await redis.role())[0]);
-  } finally {
-    redis.disconnect();
-  }
-}
-
-/** Whether the server takes a write from an application. */
-export async function takesWrites(server: RedisServer): Promise<boolean> {
-  const redis = server.connect();
-  try {
-    await redis.set('test:takes-writes', '1');
-    return true;
-  } catch (error) {
-    if (/NOREPLICAS|READONLY/.test((error as Error).message)) return false;
-    throw error;
-  } finally {
-    redis.disconnect();
-  }
-}
-
-/** The migration is done: nothing acknowledged is lost, the source is fenced, the application writes to the target. */
-export async function expectSwitched(scene: Scene, status: MigrationStatus): Promise<void> {
-  expect(status.phase).toBe('done');
-  expect(status.cutovers.at(-1)?.outcome).toBe('switched');
-  expect(await roleOf(scene.target)).toBe('master');
-  expect(await takesWrites(scene.source)).toBe(false);
-  const stats = scene.app.stats();
-  expect(stats.endpoints.at(-1)?.port).toBe(scene.target.port);
-  expect(stats.endpoints.at(-1)?.acknowledged).toBeGreaterThan(0);
-  await expectNothingLost(scene, scene.target);
-}
-
-/** The migration is back at its gate, or aborted: the source takes writes and has every acknowledged one. */
-export async function expectBackOnSource(scene: Scene): Promise<void> {
-  expect(await takesWrites(scene.source)).toBe(true);
-  expect(await roleOf(scene.source)).toBe('master');
-  await expectNothingLost(scene, scene.source);
-}
-
-async function expectNothingLost(scene: Scene, server: RedisServer): Promise<void> {
-  const acks = await scene.app.stop();
-  const found = await verifyAcknowledged({ host: server.host, port: server.port }, acks);
-  expect(found, JSON.stringify(found.examples)).toMatchObject({ lost: 0, unexplained: 0 });
-  expect(found.acknowledged).toBeGreaterThan(0);
-}
+export { expectBackOnSource, expectSwitched, roleOf, takesWrites } from './expectations.ts';

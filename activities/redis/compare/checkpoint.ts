@@ -1,7 +1,7 @@
 /** What a checkpoint holds, and when one may be used. */
 import { createHash } from 'node:crypto';
 import type { CompareCheckpoint, CompareOptions, Example } from './types.ts';
-import { CompareError } from './types.ts';
+import { CompareError, PASS_END } from './types.ts';
 
 /** Examples kept in a checkpoint, in bytes of JSON: heartbeats must stay small, and the counts are whole anyway. */
 const EXAMPLE_BYTES = 6_000;
@@ -57,7 +57,7 @@ export function continued(
   runId: string,
   note: (text: string) => void,
 ): CompareCheckpoint {
-  if (runId !== '' && runId === checkpoint.server) return checkpoint;
+  if (checkpoint.cursor === PASS_END || (runId !== '' && runId === checkpoint.server)) return checkpoint;
   if (checkpoint.cursor !== '0') {
     note(
       `database ${checkpoint.db} was read again from its start: the ${checkpoint.phase} is another process than before`,

@@ -209,7 +209,7 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     databases: done.sort((a, b) => a - b),
     examples: ledger.examples,
     durationMs: elapsedMs(),
-    notes: [...notes],
+    notes: [...notes].sort(),
     equal: differencesIn(ledger.totals) + ledger.totals.uncompared === 0,
   };
 }

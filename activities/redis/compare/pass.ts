@@ -9,6 +9,7 @@ import type { Page } from './reader.ts';
 import { parsePage } from './reader.ts';
 import { ask } from './replies.ts';
 import type { Sides } from './sides.ts';
+import { PASS_END } from './types.ts';
 import type { Depth, Phase } from './types.ts';
 
 export interface PassContext {
@@ -66,12 +67,13 @@ export class BulkDepth {
  */
 export async function runPass(context: PassContext, db: number, phase: Phase, start: string): Promise<void> {
   const { sides, ledger, examiner, pages, throttle, signal } = context;
+  if (start === PASS_END) return;
   let cursor = start;
   do {
     signal.throwIfAborted();
     const [next, found] = await ask<[Buffer, Buffer[]]>(sides[phase].bulk, 'SCAN', cursor, 'COUNT', context.scanCount);
     cursor = next.toString();
-    const page = ledger.open(cursor, found.length);
+    const page = ledger.open(cursor === '0' ? PASS_END : cursor, found.length);
     const keys = unique(found).filter(context.wanted);
     await pages.start(async () => {
       if (phase === 'source') await comparePage(context, db, page, keys);

@@ -50,6 +50,7 @@ const connectionLost = (name: Side['name'], redis: Redis, why: string) =>
 export async function openSides(
   connections: Connections,
   note: (text: string) => void,
+  fail: (error: unknown) => void,
   signal: AbortSignal,
 ): Promise<Sides> {
   const opened: Redis[] = [];

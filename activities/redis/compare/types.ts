@@ -92,6 +92,9 @@ export interface CompareResult extends Tally {
 
 export type Phase = 'source' | 'target';
 
+/** The cursor of a pass that is done: SCAN's own 0 means its start too. */
+export const PASS_END = 'end';
+
 /**
  * Where to go on: serialisable, below 10 KB. Cursors are strings (they are 64-bit).
  * A cursor is a place in the hash table of the process that gave it: it outlives resizing, and not a restart or a failover, after
@@ -106,6 +109,7 @@ export interface CompareCheckpoint {
   done: number[];
   db: number;
   phase: Phase;
+  /** Of SCAN, or {@link PASS_END}. */
   cursor: string;
   /** run_id of the server that the cursor belongs to. */
   server: string;

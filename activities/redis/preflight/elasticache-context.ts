@@ -10,6 +10,8 @@ import type { SharedContext } from './context.ts';
 import { redisProbe, type RedisProbe } from './probe.ts';
 import { engineVersion } from './versions.ts';
 
+const DESCRIBE_DEADLINE_MS = 30_000;
+
 /** What AWS is asked; a test gives recorded answers instead. */
 export interface ElastiCacheQuestions {
   describeGroup: typeof describeGroup;
@@ -27,7 +29,7 @@ export async function elastiCacheContext(
 ): Promise<ElastiCacheContext> {
   const { aws } = migration;
   const id = migration.target.replicationGroup;
-  const described = questions.describeGroup({ id, aws });
+  const described = inTime(questions.describeGroup({ id, aws }), `AWS has not described ${id}`);
   // Awaited here for the primary's address; a failure is T0's to tell.
   const facts = await described.catch(() => undefined);
   const primary = facts?.primary ?? { host: `${id}.primary.unknown`, port: 6379 };
@@ -107,6 +109,22 @@ function familyOf(facts: GroupFacts | undefined): string {
   if (major === undefined) return '<its family>';
   if (facts?.engine === 'valkey') return `valkey${major}`;
   return { '5': 'redis5.0', '6': 'redis6.x' }[major] ?? `redis${major}`;
+}
+
+/** The SDK tries a call that hangs three times, which together outlast the activity. */
+async function inTime<T>(asked: Promise<T>, late: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new CannotCheck(`${late} within ${DESCRIBE_DEADLINE_MS / 1000} s`)),
+      DESCRIBE_DEADLINE_MS,
+    );
+  });
+  try {
+    return await Promise.race([asked, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Stands for a primary whose address AWS has not told. */

@@ -37,7 +37,7 @@ const gate = z.union(
         }),
         to: z.iso.datetime({ offset: true, error: 'expected a date and time with offset, 2026-11-21T04:00:00+09:00' }),
       })
-      .refine(({ from, to }) => Date.parse(from) < Date.parse(to), {
+      .refine(({ from, to }) => !(Date.parse(from) >= Date.parse(to)), {
         error: 'expected a time after `from`',
         path: ['to'],
       }),

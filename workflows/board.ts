@@ -79,8 +79,9 @@ export class Board {
   begin(id: string, phase: Phase = 'running'): void {
     this.update((status) => {
       const step = this.step(id);
+      // Running already: its history was cut while it waited, and it goes on.
+      if (step.state !== 'running') step.tries += 1;
       step.state = 'running';
-      step.tries += 1;
       step.startedAt ??= now();
       delete step.endedAt;
       delete step.note;

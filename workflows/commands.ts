@@ -10,6 +10,8 @@ export interface CommandContext {
   committing: boolean;
   /** True from an approval until its gate has opened. */
   approved: boolean;
+  /** True from an operator's decision until the workflow has taken it up. */
+  decided: boolean;
 }
 
 /** Why `command` is refused now, as a sentence for the operator; undefined where it is allowed. */
@@ -20,7 +22,9 @@ export function refusal(
   input: CommandInput,
 ): string | undefined {
   if (ENDED.includes(status.phase)) return `the migration has ended (${status.phase})`;
-  if (status.phase === 'aborting' && command !== 'retry' && command !== 'skip') return 'the migration is being aborted';
+  if (isAborting(status) && command !== 'retry' && command !== 'skip') {
+    return `the migration is being aborted${status.abortedBy ? `, by ${status.abortedBy.by}` : ''}`;
+  }
   switch (command) {
     case 'approve':
       return context.approved ? 'it is approved already' : refuseApproval(status, input);
@@ -30,10 +34,15 @@ export function refusal(
       return status.pausedBy ? undefined : 'it is not paused';
     case 'retry':
     case 'skip':
-      return refuseDecision(status, command, input);
+      return context.decided ? 'it is decided already' : refuseDecision(status, command, input);
     case 'abort':
       return refuseAbort(status, context);
   }
+}
+
+/** In doubt an abort may have failed to make the target give up, and is then given again. */
+function isAborting(status: MigrationStatus): boolean {
+  return status.phase === 'aborting' || (status.abortedBy !== undefined && status.phase !== 'in-doubt');
 }
 
 function refuseApproval(status: MigrationStatus, input: CommandInput): string | undefined {

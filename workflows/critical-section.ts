@@ -75,6 +75,7 @@ export class Section {
 }
 
 const FENCE = 'fence';
+const LOOK_AGAIN = '1m';
 
 /** @returns true where the target is the primary now; false where everything is as it was before, at the gate. */
 export async function critical(run: Run, given: CriticalSection): Promise<boolean> {
@@ -197,6 +198,9 @@ async function resolve(
       why = `the target could not be made to give up: ${reasonOf(refused.error).message}`;
     } else {
       why = known.evidence;
+      // A patient look that ends without an answer has failed for good: again at once would only fill the history.
+      if (patient) await condition(() => run.decided, LOOK_AGAIN, { summary: 'then the outcome is asked for again' });
+      if (run.decided) continue;
     }
     tellDoubt(run, given.id, attempt, why);
     // Once asked, the operator's answer or an event ends the wait, whichever comes first.

@@ -27,21 +27,31 @@ export interface GateOptions<R extends GateReading> {
  */
 export async function gate<R extends GateReading>(run: Run, id: string, options: GateOptions<R>): Promise<void> {
   await run.border(id);
-  const first = run.board.step(id).tries === 0;
-  const opens = first ? options.opens : 'manual';
+  const since = run.status.gate?.since;
   run.board.begin(id);
-  run.takeApproval();
-  run.board.update((status) => {
-    status.phase = 'waiting';
-    status.gate = { id, title: options.title, since: now(), ready: false };
-    if (typeof opens === 'object') Object.assign(status.gate, { opensAt: opens.from, closesAt: opens.to });
-  });
+  const opens = run.board.step(id).tries === 1 ? options.opens : 'manual';
+  showClosed(run, id, options.title, opens, since);
   const by = await watchUntilOpen(run, id, options, opens);
   run.board.update((status) => {
     delete status.gate;
     status.phase = 'running';
   });
   run.board.end(id, 'done', by);
+}
+
+/**
+ * The gate as it is before its first reading. An approval that was given before is void: it was meant for what could be
+ * seen then, not for what comes after a pause or a failure.
+ */
+function showClosed(run: Run, id: string, title: string, opens: GateOptions<GateReading>['opens'], since = now()) {
+  run.takeApproval();
+  run.board.update((status) => {
+    status.phase = 'waiting';
+    status.step = id;
+    run.board.step(id).state = 'running';
+    status.gate = { id, title, since, ready: false };
+    if (typeof opens === 'object') Object.assign(status.gate, { opensAt: opens.from, closesAt: opens.to });
+  });
 }
 
 async function watchUntilOpen<R extends GateReading>(
@@ -64,14 +74,16 @@ async function watchUntilOpen<R extends GateReading>(
     if (run.aborting || run.status.pausedBy) {
       run.board.update((status) => delete status.gate);
       await run.border(id);
-      return watchUntilOpen(run, id, reopened(run, id, options), opens);
+      showClosed(run, id, options.title, opens);
+      return watchUntilOpen(run, id, options, opens);
     }
     if (by !== undefined) return by;
     if ('value' in result) {
       last = result.value;
       show(run, id, result.value);
     } else {
-      await failed(run, id, options, result.error);
+      await failed(run, id, result.error);
+      showClosed(run, id, options.title, opens);
       last = undefined;
     }
   }
@@ -125,22 +137,11 @@ function show(run: Run, id: string, reading: GateReading): void {
 }
 
 /** The watcher itself failed for good: the operator is asked, and the gate is not open meanwhile. */
-async function failed<R extends GateReading>(run: Run, id: string, options: GateOptions<R>, error: unknown) {
+async function failed(run: Run, id: string, error: unknown) {
   if (isCancellation(error)) return;
   run.rethrowUnlessFailure(error);
   show(run, id, { ready: false, notReady: reasonOf(error).message });
   await run.park(id, error as Error, ['retry', 'abort']);
-  reopened(run, id, options);
-}
-
-function reopened<R extends GateReading>(run: Run, id: string, options: GateOptions<R>): GateOptions<R> {
-  run.board.update((status) => {
-    status.phase = 'waiting';
-    status.step = id;
-    run.board.step(id).state = 'running';
-    status.gate = { id, title: options.title, since: now(), ready: false };
-  });
-  return options;
 }
 
 interface Settled<T> {

@@ -3,6 +3,7 @@ import type { SwitchOverFacts } from '../activities/redis/switch-over.ts';
 import type { MigrationInput } from '../spec/contract.ts';
 import type { RedisOnlineReplicaOf } from '../spec/kind-redis-online.ts';
 import { activityProxies, criticalOptions } from './activity-options.ts';
+import type { Outcome } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
 import { noteHooks, type RedisOnlineEngine } from './redis-online-engine.ts';
 
@@ -27,6 +28,15 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
       const { budgets } = migration.cutover;
       const hooks = migration.switch.reduce((sum, hook) => sum + hook.timeout, 0);
       const budget = budgets.fence + budgets.drain + budgets.complete + budgets.canary + hooks;
+      let told: Outcome | undefined;
+      const outcome = async (patient: boolean): Promise<Outcome> => {
+        // The activity knows; a server that is down by now could not be asked.
+        if (told) return told;
+        const proxy = patient ? act.watch : act.quick;
+        return proxy.replicaOfOutcome.executeWithOptions({ summary: 'was the target promoted?' }, [
+          { migration, cutover, patient },
+        ]);
+      };
       return {
         id: 'cutover',
         fenceUndo: { undo: 'lift-fence', arg: { cutover }, title: 'the fence on the source' },
@@ -42,10 +52,12 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
               ),
             );
           } catch (error) {
-            const told = reasonOf(error).facts;
-            noteHooks(hooksProgress, told);
-            const facts = told as unknown as SwitchOverFacts | undefined;
+            const known = reasonOf(error).facts;
+            noteHooks(hooksProgress, known);
+            const facts = known as unknown as SwitchOverFacts | undefined;
             if (facts?.phases) section.attempt.phases.push(...facts.phases);
+            if (facts?.promoted === 'no') told = { outcome: 'not-switched', evidence: 'REPLICAOF NO ONE was not sent' };
+            if (facts?.promoted === 'yes') told = { outcome: 'switched', evidence: 'ROLE on the target said master' };
             if (facts?.raisedAt !== undefined) section.attempt.fencedAt = facts.raisedAt;
             throw error;
           }
@@ -53,12 +65,7 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
           run.complete('canary', null, 'done inside the critical section');
           run.complete('switch', null, 'done inside the critical section');
         },
-        async outcome(patient) {
-          const proxy = patient ? act.watch : act.quick;
-          return proxy.replicaOfOutcome.executeWithOptions({ summary: 'was the target promoted?' }, [
-            { migration, cutover, patient },
-          ]);
-        },
+        outcome,
         async giveUp() {
           await act.undo.giveUpReplicaOf.executeWithOptions({ summary: 'the target gives up' }, [
             { migration, cutover },

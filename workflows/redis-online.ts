@@ -22,6 +22,8 @@ import { conduct, type Run } from './runbook.ts';
 
 // At the gate nothing is urgent; what matters there is that a thousand waiting migrations stay cheap.
 const GATE_INTERVAL_FACTOR = 10;
+// So many full copies mean that each is cut off before its end (facts/redis-aws 4.3).
+const LOOP = 2;
 
 export async function redisOnline(input: MigrationInput<RedisOnline>): Promise<MigrationStatus> {
   const runbook = new RedisOnlineRunbook(input);
@@ -108,16 +110,23 @@ class RedisOnlineRunbook {
   /** Follows until `until` holds; each material change is one turn of this loop. */
   private async watch(run: Run, attached: Attached, until: (state: SyncState) => boolean): Promise<SyncState> {
     let last: SyncState | undefined;
-    let limitLifted = false;
+    // What had gone wrong before an operator's retry, or before the limit was lifted, is not held against what follows.
+    let before = 0;
     for (;;) {
+      // No activity is under way here: a link that comes and goes for days must not fill the history.
+      if (last) await run.breathe();
+      const isFirst = last === undefined;
       last = await this.watchOnce(attached, last, 1);
       run.progress(syncProgress(last));
       if (until(last)) return last;
       if (last.phase === 'detached') throw detached();
-      if (last.fullSyncs < 2) continue;
-      if (!this.migration.fixFullResyncLoop || limitLifted) throw copiesForEver(last);
+      if (isFirst && last.fullSyncs >= LOOP) before = last.fullSyncs;
+      // The source counts from its own start.
+      before = Math.min(before, last.fullSyncs);
+      if (last.fullSyncs - before < LOOP) continue;
+      if (!this.migration.fixFullResyncLoop || run.isArmed('buffer-limit')) throw copiesForEver(last);
       await this.liftBufferLimit(run);
-      limitLifted = true;
+      before = last.fullSyncs;
     }
   }
 

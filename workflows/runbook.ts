@@ -61,6 +61,8 @@ export async function conduct(input: MigrationInput, runbook: Runbook): Promise<
   return CancellationScope.nonCancellable(async () => {
     try {
       await runbook.body(run);
+      // An abort that was accepted while the last step ended is kept: the operator was told that all is undone.
+      if (run.aborting) throw new Abort('aborted');
       run.end('done');
       return run.status;
     } catch (error) {
@@ -175,6 +177,10 @@ export class Run {
     this.showJournal();
   }
 
+  isArmed(id: string): boolean {
+    return this.journal.some((entry) => entry.id === id);
+  }
+
   /** Runs one undo now and takes it out of the journal. */
   async undoNow(id: string): Promise<void> {
     const entry = this.journal.find((e) => e.id === id);
@@ -212,6 +218,8 @@ export class Run {
 
   /** Runs `body` so that an abort can end it; waits until its activities have really stopped. */
   async interruptible<T>(body: () => Promise<T>): Promise<T> {
+    // Two commands in one moment: an abort right behind the one that led here finds no scope to cancel.
+    if (this.aborting) throw new Abort('aborted');
     const scope = new CancellationScope();
     this.scope = scope;
     try {
@@ -260,13 +268,14 @@ export class Run {
   /** Ends the question and answers what was decided. @throws Abort */
   takeDecision(): OperatorChoice {
     const decision = this.decision ?? 'abort';
-    this.decision = undefined;
     this.clearQuestion();
     if (decision === 'abort') throw new Abort('aborted');
     return decision;
   }
 
   clearQuestion(): void {
+    // Left behind, it would answer the next question.
+    this.decision = undefined;
     this.board.update((status) => {
       delete status.operator;
       if (status.phase === 'needs-operator' || status.phase === 'in-doubt') status.phase = 'running';

@@ -1,4 +1,5 @@
 /** The activities of `elasticache-backup`, over snapshot.ts and await-snapshot.ts. */
+import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
 import type { AwsTarget } from '../aws/clients.ts';
 import { permanent } from '../errors.ts';
@@ -12,11 +13,18 @@ export async function awaitGroupSnapshot(args: Omit<AwaitSnapshotArgs, 'interval
   return awaitSnapshot({ ...args, intervalMs: pollInterval() });
 }
 
-/** Deletes our snapshot and waits until it is gone. Runs as often as it likes. @throws as deleteSnapshot */
+/**
+ * Deletes our snapshot and waits until it is gone; one that is not ours is left alone: then ours was never made. Runs as
+ * often as it likes. @throws as deleteSnapshot
+ */
 export async function removeSnapshot(args: SnapshotArgs): Promise<void> {
   await waitUntil({
     intervalMs: pollInterval(),
-    read: () => deleteSnapshot(args),
+    read: () =>
+      deleteSnapshot(args).catch((error: unknown) => {
+        if (error instanceof ApplicationFailure && error.type === ErrorType.notOurs) return { answer: 'gone' as const };
+        throw error;
+      }),
     done: ({ answer }) => answer === 'gone',
     progress: () => ({ text: `${args.snapshotName} is being deleted` }),
   });

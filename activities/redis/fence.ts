@@ -36,29 +36,36 @@ export interface RaisedFence {
 export async function raiseFence(redis: Redis, migration: string, generation: number): Promise<RaisedFence> {
   const runId = parseInfo(await redis.info('server'))['run_id'] ?? '';
   const settings = await readFenceSettings(redis);
-  await recordFence(redis, migration, settings, runId);
+  const since = await recordFence(redis, migration, settings, runId);
   const value = fenceValue(generation);
   // 0 disables the check altogether, and with it the fence.
   if (settings.maxLag === 0) await redis.config('SET', settings.maxLagName, DEFAULT_MAX_LAG_SECONDS);
   await redis.config('SET', settings.toWriteName, value);
-  const raisedAt = Date.now();
+  // Of a fence that an earlier attempt raised: since then writes are held back.
+  const raisedAt = since === undefined ? Date.now() : Date.parse(since);
   await proveRefusing(redis);
   // Read after the fence is up: no write that was acknowledged can be above it.
   const source = await readSource(redis);
   return { raisedAt, offset: source.offset, replid: source.replid, runId };
 }
 
-async function recordFence(redis: Redis, migration: string, settings: FenceSettings, runId: string): Promise<void> {
+/** @returns since when an earlier attempt's fence is up */
+async function recordFence(
+  redis: Redis,
+  migration: string,
+  settings: FenceSettings,
+  runId: string,
+): Promise<string | undefined> {
   const found = await readFenceRecord(redis);
   if (found) {
-    if (found.migration === migration) return;
+    if (found.migration === migration) return isFenceValue(settings.toWrite) ? found.at : undefined;
     throw permanent(ErrorType.notOurs, `the source is fenced by the migration ${found.migration}, since ${found.at}`, {
       remedy: `end that migration, or lift its fence: cutover unfence <its file>`,
     });
   }
   // Fenced already, and the record was lost (evicted, or flushed): it can't be written now, and opening the fence for a
   // moment to write it could let a write through after a promotion. Lifting falls back to 0 and says so.
-  if (isFenceValue(settings.toWrite)) return;
+  if (isFenceValue(settings.toWrite)) return undefined;
   const record: FenceRecord = {
     migration,
     minReplicasToWrite: settings.toWrite,
@@ -67,6 +74,7 @@ async function recordFence(redis: Redis, migration: string, settings: FenceSetti
     runId,
   };
   await redis.set(FENCE_KEY, JSON.stringify(record), 'NX');
+  return undefined;
 }
 
 /** A write that changes nothing, to see whether it is let through. */

@@ -5,7 +5,7 @@ import type { RedisOnlineReplicaOf } from '../../spec/kind-redis-online.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { withRedis } from './connect.ts';
-import { cutoverOfFence, fenceValue, judgeGeneration, readFenceSettings } from './fence-record.ts';
+import { cutoverOfFence, fenceValue, judgeGeneration, readFenceRecord, readFenceSettings } from './fence-record.ts';
 import { endEarlierPromoters, promoterName, readRole } from './role.ts';
 
 export interface PromotionOutcome {
@@ -35,21 +35,25 @@ export async function replicaOfOutcome(input: OutcomeInput): Promise<PromotionOu
 /**
  * The order matters. First the fence is taken over: an attempt that still lives finds another's generation and does not
  * promote. Then the connections on which it could have promoted are ended: what was on its way has arrived, or never
- * will. Only then does ROLE answer for good. A master is one whether or not the source can be asked.
+ * will. Only then does ROLE answer for good.
+ * A primary under no fence of this cutover was promoted by somebody else: that is no switch of ours, and no drain has
+ * proven that it has everything.
  */
 async function judge(input: OutcomeInput): Promise<PromotionOutcome> {
-  const taken = await takeFenceOver(input).then(
-    (text) => ({ text, sure: true }),
-    (error: unknown) => ({ text: textOf(error), sure: false }),
-  );
   try {
+    const fence = await takeFenceOver(input);
     return await atTarget(input, async (_target, role) => {
-      if (role === 'master') return { outcome: 'switched', evidence: 'ROLE on the target says master' };
-      const evidence = `ROLE on the target says ${role}; ${taken.text}`;
-      return { outcome: taken.sure ? 'not-switched' : 'unknown', evidence };
+      if (role !== 'master')
+        return { outcome: 'not-switched', evidence: `ROLE on the target says ${role}; ${fence.text}` };
+      if (fence.ours)
+        return { outcome: 'switched', evidence: 'ROLE on the target says master, under this cutover’s fence' };
+      return {
+        outcome: 'not-switched',
+        evidence: `the target is a primary, but ${fence.text}: somebody else promoted it`,
+      };
     });
   } catch (error) {
-    return { outcome: 'unknown', evidence: textOf(error) };
+    return { outcome: 'unknown', evidence: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -74,15 +78,17 @@ async function atTarget<T>({ migration }: Judged, use: (target: Redis, role: str
   });
 }
 
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-async function takeFenceOver({ migration, cutover }: Judged): Promise<string> {
+/** @returns whether this cutover had raised a fence; its record tells that also after a restart of the source */
+async function takeFenceOver({ migration, cutover }: Judged): Promise<{ ours: boolean; text: string }> {
   return withRedis(migration.source, { name: `cutover:${migration.id}:fence` }, async (source) => {
     const settings = await readFenceSettings(source);
-    if (cutoverOfFence(settings.toWrite) !== cutover) return 'no fence of this cutover is up';
-    await source.config('SET', settings.toWriteName, fenceValue(judgeGeneration(cutover)));
-    return 'its attempts can’t promote any more';
+    if (cutoverOfFence(settings.toWrite) === cutover) {
+      await source.config('SET', settings.toWriteName, fenceValue(judgeGeneration(cutover)));
+      return { ours: true, text: 'its attempts can’t promote any more' };
+    }
+    const record = await readFenceRecord(source);
+    if (record?.migration === migration.id)
+      return { ours: true, text: 'the fence was lost by a restart of the source' };
+    return { ours: false, text: 'no fence of this cutover is up' };
   });
 }

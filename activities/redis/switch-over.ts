@@ -93,8 +93,7 @@ async function holdAndSwitch(input: SwitchOverInput, held: Held): Promise<Switch
     return value;
   };
 
-  await endEarlierPromoters(target, migration.id);
-  const promotedBefore = (await readRole(target)).role === 'master';
+  let promotedBefore = await isPromoted(target, migration.id);
   // A target that is a primary already was promoted by an earlier attempt of this cutover, or by somebody else. Only the
   // former may go on, and only that one has left this cutover's fence up.
   if (promotedBefore && !(await fenceIsOfThisCutover(source, input.cutover))) {
@@ -108,6 +107,11 @@ async function holdAndSwitch(input: SwitchOverInput, held: Held): Promise<Switch
     return raiseFence(source, migration.id, generation);
   });
   facts.raisedAt = fence.raisedAt;
+  if (facts.promoted === 'unknown') {
+    // Now that the fence has this attempt's number no earlier one can pass its last check: this look is final.
+    promotedBefore = await isPromoted(target, migration.id);
+    facts.promoted = promotedBefore ? 'yes' : 'no';
+  }
   if (!promotedBefore) {
     facts.promoted = 'no';
     await timed('drain', budgets.drain, () => drain(source, target, fence, budgets.drain));
@@ -132,6 +136,12 @@ async function holdAndSwitch(input: SwitchOverInput, held: Held): Promise<Switch
     writePauseMs: Date.now() - fence.raisedAt,
     evidence: 'ROLE on the target says master',
   };
+}
+
+/** Whether the target is a primary; what earlier attempts may still have on its way is ended first. */
+async function isPromoted(target: Redis, migration: string): Promise<boolean> {
+  await endEarlierPromoters(target, migration);
+  return (await readRole(target)).role === 'master';
 }
 
 async function promote({ source, target, lease, facts, generation }: Held, withinMs: number): Promise<void> {

@@ -54,7 +54,7 @@ export async function createGroup(aws: Aws, id: string, more: Record<string, unk
     return await until(`${id} is available`, async () => {
       const { ReplicationGroups } = await client.send(new DescribeReplicationGroupsCommand({ ReplicationGroupId: id }));
       const group = ReplicationGroups?.[0];
-      const endpoint = group?.NodeGroups?.[0]?.PrimaryEndpoint;
+      const endpoint = group?.ConfigurationEndpoint ?? group?.NodeGroups?.[0]?.PrimaryEndpoint;
       return group?.Status === 'available' && endpoint?.Port
         ? { host: endpoint.Address!, port: endpoint.Port }
         : undefined;

@@ -17,6 +17,8 @@ export interface Scene {
   targetWire: Tripwire;
   app: App;
   handle: MigrationHandle;
+  /** Ends what the scene has opened, before its stage does. */
+  close(): Promise<void>;
 }
 
 export interface SceneOptions {
@@ -64,7 +66,13 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
       ...options.more,
     } as never,
   });
-  return { id: options.id, source, target, sourceWire, targetWire, app, handle };
+  const close = async () => {
+    await app.stop();
+    await control.close();
+    await Promise.all([sourceWire.close(), targetWire.close()]);
+    await Promise.all([source.stop(), target.stop()]);
+  };
+  return { id: options.id, source, target, sourceWire, targetWire, app, handle, close };
 }
 
 export async function approveAtGate(scene: Scene): Promise<void> {

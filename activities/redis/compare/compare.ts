@@ -1,4 +1,5 @@
 /** Compares two Redis servers key by key, in both directions, while the source is being written to. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { caughtUp } from './catch-up.ts';
 import { checkOptions, continued, keptExamples, keptNotes, optionsDigest, usable } from './checkpoint.ts';
@@ -49,6 +50,8 @@ export async function compare(
   for (const text of resumed?.notes ?? []) note(text);
 
   const stop = new AbortController();
+  // Every pause listens to it, and hundreds may be under way.
+  setMaxListeners(0, stop.signal);
   const onAbort = () => stop.abort(run.signal?.reason);
   if (run.signal?.aborted) onAbort();
   else run.signal?.addEventListener('abort', onAbort, { once: true });

@@ -11,16 +11,18 @@ import { nextId } from './stream-groups.ts';
 /** An element's value; null = not there. */
 type Value = Buffer | null;
 
+interface ElementPage {
+  ids: Buffer[];
+  values: Value[];
+  /** '' = no more. */
+  next: string;
+}
+
 interface Elements {
   unit: string;
   length: (redis: Redis, key: Buffer) => Promise<number>;
   /** One page of the key's elements, and the cursor of the next ('' = none). */
-  scan: (
-    side: DeepSide,
-    key: Buffer,
-    cursor: string,
-    count: number,
-  ) => Promise<{ ids: Buffer[]; values: Value[]; next: string }>;
+  scan: (side: DeepSide, key: Buffer, cursor: string, count: number) => Promise<ElementPage>;
   /** The values of these elements. */
   find: (side: DeepSide, key: Buffer, ids: Buffer[]) => Promise<Value[]>;
 }
@@ -158,15 +160,19 @@ async function compareElements(
   ];
   for (const [from, to] of passes) {
     const doubts = new Map<string, Buffer>();
-    for (let cursor = '', more = true; more && result.differ < MOST_DOUBTS; more = cursor !== '') {
-      const page = await elements.scan(from, key, cursor, count);
-      cursor = page.next;
+    let ahead: Promise<ElementPage> | undefined = elements.scan(from, key, '', count);
+    while (ahead && result.differ < MOST_DOUBTS) {
+      const page: ElementPage = await ahead;
+      // One server gives the next page while the other looks this one up.
+      ahead = page.next === '' ? undefined : elements.scan(from, key, page.next, count);
+      // An error on the way is told by whoever waits for it first; this one may never be waited for.
+      ahead?.catch(() => {});
       const found = page.ids.length > 0 ? await elements.find(to, key, page.ids) : [];
       page.ids.forEach((id, i) => {
         if (!equal(page.values[i] ?? null, found[i] ?? null)) doubts.set(id.toString('latin1'), id);
       });
-      if (doubts.size >= MOST_DOUBTS || (cursor === '' && doubts.size > 0)) {
-        await settleDoubts(context, key, elements, [...doubts.values()], from === context.source, result);
+      if (doubts.size >= MOST_DOUBTS || (!ahead && doubts.size > 0)) {
+        await settleDoubts(context, key, elements, [...doubts.values()], result);
         doubts.clear();
       }
     }
@@ -174,11 +180,12 @@ async function compareElements(
       const [a, b] = await Promise.all([elements.length(from.redis, key), elements.length(to.redis, key)]);
       if (a === b) break;
     }
-    if (result.differ > 0 && from === context.source && result.differ >= MOST_DOUBTS) break;
+    // Enough to know; what the target has beyond it changes only the number.
+    if (result.differ > 0) break;
   }
-  const many = result.differ >= MOST_DOUBTS ? 'at least ' : '';
-  if (result.differ > 0)
-    return { outcome: 'differs', what: `${type}: ${many}${result.differ} ${elements.unit} differ` };
+  if (result.differ > 0) {
+    return { outcome: 'differs', what: `${type}: at least ${result.differ} ${elements.unit} differ` };
+  }
   if (result.unsettled > 0) {
     return { outcome: 'unsettled', what: `${type}: ${result.unsettled} ${elements.unit} keep changing` };
   }
@@ -190,7 +197,6 @@ async function settleDoubts(
   key: Buffer,
   elements: Elements,
   ids: Buffer[],
-  forward: boolean,
   result: { differ: number; unsettled: number; doubted: number },
 ): Promise<void> {
   result.doubted += ids.length;
@@ -202,10 +208,8 @@ async function settleDoubts(
   };
   for (let from = 0; from < ids.length; from += MOST_DOUBTS) {
     for (const verdict of await settle(ids.slice(from, from + MOST_DOUBTS), readings, context.patience)) {
-      // The way back counts only what the way there could not see: elements that the source does not have.
-      const news = forward || verdict.source === null;
-      if (verdict.outcome === 'differs' && news) result.differ++;
-      if (verdict.outcome === 'unsettled' && news) result.unsettled++;
+      if (verdict.outcome === 'differs') result.differ++;
+      if (verdict.outcome === 'unsettled') result.unsettled++;
     }
   }
 }

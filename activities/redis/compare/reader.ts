@@ -114,7 +114,7 @@ export class Reader {
       // Refused for good (a command in the script is not permitted, or a proxy knows no scripts): plain commands tell more.
       // A server that is loading, busy or cut off from its master is not that: its error ends the compare, to be retried.
       const text = error instanceof Error && error.name === 'ReplyError' ? error.message : '';
-      if (text === '' || /^-?(LOADING|BUSY|MASTERDOWN|NOAUTH|OOM|CLUSTERDOWN|READONLY)/.test(text)) throw error;
+      if (text === '' || /^-?(LOADING|BUSY|MASTERDOWN|NOAUTH|CLUSTERDOWN)/.test(text)) throw error;
       this.#scripts = false;
       this.#noteFallback(text.split('\n')[0]?.slice(0, 160) ?? '');
       return undefined;

@@ -1,5 +1,6 @@
 /** Connections to Redis and Valkey servers. One per activity, never reconnecting: an activity is retried as a whole. */
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { Redis, type RedisOptions } from 'ioredis';
 import { ErrorType } from '../../spec/errors.ts';
 import type { RedisEndpoint } from '../../spec/values.ts';
@@ -86,7 +87,8 @@ export async function withRedis<T>(
 async function tlsOptions(endpoint: RedisEndpoint) {
   const tls = typeof endpoint.tls === 'object' ? endpoint.tls : {};
   return {
-    servername: tls.serverName ?? endpoint.host,
+    // An IP address is no server name (RFC 6066), and Node warns where it is given as one.
+    ...(tls.serverName || isIP(endpoint.host) === 0 ? { servername: tls.serverName ?? endpoint.host } : {}),
     ...(tls.ca ? { ca: await readFile(tls.ca, 'utf8') } : {}),
   };
 }

@@ -4,7 +4,7 @@ import { startMigration } from '../../client/index.ts';
 import { controlApp } from '../../sandbox/app/control.ts';
 import { fillRedis } from '../../sandbox/app/fill.ts';
 import { startApp, type App } from '../../sandbox/app/writer.ts';
-import type { RedisServer } from '../../sandbox/runtime/redis.ts';
+import type { RedisServer, StartRedisOptions } from '../../sandbox/runtime/redis.ts';
 import { atGate, untilStatus, type Stage } from './stage.ts';
 import { startTripwire, type Tripwire } from './tripwire.ts';
 
@@ -17,6 +17,8 @@ export interface Scene {
   targetWire: Tripwire;
   app: App;
   handle: MigrationHandle;
+  /** The file of the migration, to start it again. */
+  migration: Record<string, unknown>;
   /** Ends what the scene has opened, before its stage does. */
   close(): Promise<void>;
 }
@@ -28,12 +30,18 @@ export interface SceneOptions {
   /** Laid over the migration. */
   more?: Record<string, unknown>;
   gate?: 'manual' | 'auto';
+  /** How the servers are started. */
+  servers?: { source?: Partial<StartRedisOptions>; target?: Partial<StartRedisOptions> };
+  /** Runs with both servers up and the source filled, before the migration is started. */
+  prepare?: (servers: { source: RedisServer; target: RedisServer }) => Promise<void>;
 }
 
 /** Everything up and the migration started; nothing is waited for. */
 export async function openScene(stage: Stage, options: SceneOptions): Promise<Scene> {
-  const [source, target] = await Promise.all([stage.redis(), stage.redis()]);
+  const { servers = {} } = options;
+  const [source, target] = await Promise.all([stage.redis(servers.source), stage.redis(servers.target)]);
   await fillRedis({ host: source.host, port: source.port, keys: options.keys ?? 3_000, seed: 1 });
+  await options.prepare?.({ source, target });
   const [sourceWire, targetWire] = await Promise.all([startTripwire(source.port), startTripwire(target.port)]);
   stage.endLater(sourceWire, () => sourceWire.close());
   stage.endLater(targetWire, () => targetWire.close());
@@ -41,38 +49,37 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
   stage.endLater(app, () => app.stop());
   const control = await controlApp(app);
   stage.endLater(control, () => control.close());
-  const handle = await startMigration(stage.client, {
-    migration: {
-      kind: 'redis-online',
-      id: options.id,
-      engine: 'replicaof',
-      crashDetection: '2s',
-      source: {
-        host: '127.0.0.1',
-        port: sourceWire.port,
-        replicationAddress: { host: '127.0.0.1', port: source.port },
+  const migration = {
+    kind: 'redis-online',
+    id: options.id,
+    engine: 'replicaof',
+    crashDetection: '2s',
+    source: {
+      host: '127.0.0.1',
+      port: sourceWire.port,
+      replicationAddress: { host: '127.0.0.1', port: source.port },
+    },
+    target: { host: '127.0.0.1', port: targetWire.port },
+    inSync: { interval: '100ms', readings: 2 },
+    cutover: { gate: options.gate ?? 'manual', budgets: { fence: '1s', drain: '5s', complete: '5s', canary: '5s' } },
+    switch: [
+      {
+        type: 'webhook',
+        url: `${control.url}/switch`,
+        body: { host: '127.0.0.1', port: String(target.port) },
+        timeout: '20s',
       },
-      target: { host: '127.0.0.1', port: targetWire.port },
-      inSync: { interval: '100ms', readings: 2 },
-      cutover: { gate: options.gate ?? 'manual', budgets: { fence: '1s', drain: '5s', complete: '5s', canary: '5s' } },
-      switch: [
-        {
-          type: 'webhook',
-          url: `${control.url}/switch`,
-          body: { host: '127.0.0.1', port: String(target.port) },
-          timeout: '20s',
-        },
-      ],
-      ...options.more,
-    } as never,
-  });
+    ],
+    ...options.more,
+  };
+  const handle = await startMigration(stage.client, { migration: migration as never });
   const close = async () => {
     await app.stop();
     await control.close();
     await Promise.all([sourceWire.close(), targetWire.close()]);
     await Promise.all([source.stop(), target.stop()]);
   };
-  return { id: options.id, source, target, sourceWire, targetWire, app, handle, close };
+  return { id: options.id, source, target, sourceWire, targetWire, app, handle, migration, close };
 }
 
 export async function approveAtGate(scene: Scene): Promise<void> {

@@ -1,0 +1,36 @@
+/** How long the emulated AWS takes for things, in milliseconds. Fast by default; on AWS it is minutes. */
+export interface Timing {
+  /** A group stays `creating` at least this long. */
+  creating: number;
+  /** A group stays `modifying` at least this long, for ModifyReplicationGroup and StartMigration. */
+  modifying: number;
+  /** How long a primary tries to attach to the customer's node before it gives up and promotes itself back. */
+  attach: number;
+  /** From an accepted CompleteMigration to the promotion. */
+  completing: number;
+  /** How long CompleteMigration waits for the data to be in sync before it fails. */
+  completeCheck: number;
+  /** From a TestMigration call to its event. */
+  testing: number;
+  /** A snapshot stays `creating`, and its group `snapshotting`, at least this long. */
+  snapshotting: number;
+  /** A snapshot stays `copying` or `deleting`, a group `deleting`, at least this long. */
+  copying: number;
+  deleting: number;
+  /** From a node's death to its replacement. */
+  recovering: number;
+}
+
+export const DEFAULT_TIMING: Readonly<Timing> = {
+  creating: 100,
+  modifying: 100,
+  // Beyond the 5 s for which a source with default settings waits for more replicas before it begins a diskless sync.
+  attach: 20_000,
+  completing: 100,
+  completeCheck: 1_000,
+  testing: 50,
+  snapshotting: 100,
+  copying: 100,
+  deleting: 100,
+  recovering: 200,
+};

@@ -19,9 +19,7 @@ export async function registerSearchAttributes(connection: NativeConnection, nam
   try {
     absent = await missing();
     if (absent.length === 0) return [];
-    const searchAttributes = Object.fromEntries(
-      absent.map(({ name, type }) => [name, INDEXED[type]]),
-    );
+    const searchAttributes = Object.fromEntries(absent.map(({ name, type }) => [name, INDEXED[type]]));
     await connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
   } catch (error) {
     // Two workers that start together both find them missing, and one is told that they exist.
@@ -36,5 +34,26 @@ export async function registerSearchAttributes(connection: NativeConnection, nam
       { cause: error },
     );
   }
+  await untilUsable(connection, namespace);
   return absent.map(({ name }) => name);
+}
+
+const USABLE_WITHIN_MS = 60_000;
+
+/**
+ * A server takes a few seconds until it knows attributes that were just registered, and refuses every start that uses
+ * one until then ("no mapping defined for search attribute"). A worker is not ready before.
+ */
+async function untilUsable(connection: NativeConnection, namespace: string): Promise<void> {
+  const query = `${SearchAttributes.kind.name} = '' OR ${SearchAttributes.phase.name} = '' OR ${SearchAttributes.step.name} = '' OR ${SearchAttributes.needsOperator.name} = true`;
+  const deadline = Date.now() + USABLE_WITHIN_MS;
+  for (;;) {
+    try {
+      await connection.workflowService.countWorkflowExecutions({ namespace, query });
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
 }

@@ -268,10 +268,17 @@ class RedisOnlineRunbook {
 
   async liftFence(): Promise<{ note: string }> {
     const { id: migrationId, source } = this.migration;
-    const { detail } = await this.act.undo.liftSourceFence.executeWithOptions({ summary: 'lift the fence' }, [
-      { migrationId, source },
-    ]);
-    return { note: detail };
+    try {
+      const { detail } = await this.act.undo.liftSourceFence.executeWithOptions({ summary: 'lift the fence' }, [
+        { migrationId, source },
+      ]);
+      return { note: detail };
+    } catch (error) {
+      const { type, message } = reasonOf(error);
+      if (type !== ErrorType.notOurs) throw error;
+      // Ours is not up then, and another migration's must stay: its target may be the primary by now.
+      return { note: `left alone: ${message}` };
+    }
   }
 
   async proveSourceWritable(): Promise<void> {

@@ -13,7 +13,8 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
  * Polls both sides until the target's offset has passed the fence's, with the link up and one replication id throughout.
  * The offset itself never stands still (a PING adds 14 bytes, facts/redis-aws 4.2 f), so equality at one moment is not
  * asked for; having passed the fence's offset is what proves that no acknowledged write is missing.
- * @throws cutover.Deadline with both offsets; cutover.Replication where the source's history changed under the fence
+ * @throws cutover.Deadline with both offsets, also where a server hangs: its answer is not waited for beyond the budget;
+ *   cutover.Replication where the source's history changed under the fence
  */
 export async function drain(
   source: Redis,
@@ -22,25 +23,33 @@ export async function drain(
   budgetMs: number,
 ): Promise<{ ms: number }> {
   const started = performance.now();
-  for (;;) {
-    const [s, t] = await Promise.all([readSource(source), readTarget(target)]);
-    if (s.replid !== fence.replid || s.role !== 'master') {
-      throw permanent(
-        ErrorType.replication,
-        `the source's history changed under the fence (role ${s.role}, a new replication id): was it restarted or failed over?`,
-      );
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), budgetMs)));
+  let last = 'no answer from source or target';
+  try {
+    for (;;) {
+      const reading = Promise.all([readSource(source), readTarget(target)]);
+      reading.catch(() => {}); // Nobody waits for it once the budget is over.
+      const read = await Promise.race([reading, over]);
+      if (!read) {
+        throw permanent(ErrorType.deadline, `not drained within ${budgetMs} ms: ${last}`, {
+          remedy: 'wait until the lag is smaller, or raise cutover.budgets.drain',
+        });
+      }
+      const [s, t] = read;
+      if (s.replid !== fence.replid || s.role !== 'master') {
+        throw permanent(
+          ErrorType.replication,
+          `the source's history changed under the fence (role ${s.role}, a new replication id): was it restarted or failed over?`,
+        );
+      }
+      if (t.role === 'slave' && t.linkUp && t.replid === fence.replid && t.offset >= fence.offset) {
+        return { ms: performance.now() - started };
+      }
+      last = `the target is at offset ${t.offset}, the fence at ${fence.offset}, link ${t.linkUp ? 'up' : 'down'}`;
+      await pause(POLL_MS);
     }
-    if (t.role === 'slave' && t.linkUp && t.replid === fence.replid && t.offset >= fence.offset) {
-      return { ms: performance.now() - started };
-    }
-    if (performance.now() - started > budgetMs) {
-      const link = t.linkUp ? 'up' : 'down';
-      throw permanent(
-        ErrorType.deadline,
-        `not drained within ${budgetMs} ms: the target is at offset ${t.offset}, the fence at ${fence.offset}, link ${link}`,
-        { remedy: 'wait until the lag is smaller, or raise cutover.budgets.drain' },
-      );
-    }
-    await pause(POLL_MS);
+  } finally {
+    clearTimeout(timer);
   }
 }

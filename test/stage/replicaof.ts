@@ -30,6 +30,8 @@ export interface SceneOptions {
   /** Laid over the migration. */
   more?: Record<string, unknown>;
   gate?: 'manual' | 'auto';
+  /** Run before the webhook that sends the application over. */
+  hooks?: unknown[];
   /** How the servers are started. */
   servers?: { source?: Partial<StartRedisOptions>; target?: Partial<StartRedisOptions> };
   /** Runs with both servers up and the source filled, before the migration is started. */
@@ -63,6 +65,7 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
     inSync: { interval: '100ms', readings: 2 },
     cutover: { gate: options.gate ?? 'manual', budgets: { fence: '1s', drain: '5s', complete: '5s', canary: '5s' } },
     switch: [
+      ...(options.hooks ?? []),
       {
         type: 'webhook',
         url: `${control.url}/switch`,

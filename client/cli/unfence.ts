@@ -1,0 +1,44 @@
+/** `cutover unfence <file>`: break glass, with Temporal gone. */
+import type { Command } from 'commander';
+import { action, addCommand, type BasicOptions } from './command.ts';
+import { confirm } from './confirm.ts';
+import { ExitCode } from './exit-code.ts';
+import { note, print } from './output.ts';
+
+interface UnfenceOptions extends BasicOptions {
+  force?: boolean;
+  yes?: boolean;
+}
+
+export function addUnfence(program: Command): void {
+  addCommand(program, 'unfence <file>', {
+    summary: 'break glass: lift the fence from the source, without Temporal',
+    description:
+      'Lets the source take writes again, by what the fence recorded on the source itself. Needs the file and a network to the source; no Temporal, no worker. The secrets that the file names are looked up here, as a worker does.\n\nUse it only when the target was NOT promoted: otherwise writes to the source are lost to the target. It can not know. While workers run, `cutover abort` does this and more.',
+    examples: ['unfence shop.yaml', 'unfence shop.yaml --yes'],
+  })
+    .option('--force', 'lift a fence that another migration raised, or whose record is lost')
+    .option('--yes', 'do not ask')
+    .action(action(unfence));
+}
+
+async function unfence(file: string, options: UnfenceOptions): Promise<ExitCode> {
+  const { loadMigrationFile } = await import('../migration-file.ts');
+  const migration = await loadMigrationFile(file);
+  if (migration.kind !== 'redis-online') {
+    const { WrongUsage } = await import('../errors.ts');
+    throw new WrongUsage(`${file} is of kind ${migration.kind}, which fences nothing`);
+  }
+  const { source, target } = migration;
+  const where = `${source.host}:${source.port}`;
+  const to = 'replicationGroup' in target ? target.replicationGroup : `${target.host}:${target.port}`;
+  const question = `Was ${to} certainly NOT promoted? Writes to ${where} would be lost to it. Lift the fence?`;
+  if (!(await confirm(question, options.yes))) {
+    note('nothing was changed');
+    return ExitCode.failed;
+  }
+  const activity = await import('../../activities/redis/unfence.ts');
+  const lifted = await activity.unfence(source, { migration: migration.id, ...(options.force ? { force: true } : {}) });
+  print(options, { source: where, ...lifted }, () => `${where}: ${lifted.detail}`);
+  return ExitCode.done;
+}

@@ -1,0 +1,97 @@
+/** `npm run demo [-- redis] [options]` */
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pc from 'picocolors';
+import type { Engine } from './demo-file.ts';
+import { Endings } from './endings.ts';
+import { redisDemo } from './redis.ts';
+import { endCommands, heading, say } from './stage.ts';
+
+interface DemoOptions {
+  engine: Engine;
+  keys: number;
+  rate: number;
+  keep?: boolean;
+}
+
+const INTERRUPTED = 130;
+const ONE_CTRL_C_MS = 1_000;
+
+const endings = new Endings();
+/** Set where something went wrong: the logs tell. */
+let keepDir: string | undefined;
+let kept = false;
+let endingSince: number | undefined;
+
+/** A second Ctrl-C does not wait: every program hangs on a leash, and ends with this process. */
+function onSignal(): void {
+  if (endingSince !== undefined) {
+    // One Ctrl-C under `npm run` comes twice: from the terminal, and passed on by npm.
+    if (performance.now() - endingSince > ONE_CTRL_C_MS) process.exit(INTERRUPTED);
+    return;
+  }
+  endingSince = performance.now();
+  process.stdout.write('\n  ending everything …\n');
+  // With --keep, Ctrl-C is the ordinary end.
+  const code = kept ? process.exitCode : INTERRUPTED;
+  void endAll().then(() => process.exit(code));
+}
+
+async function endAll(): Promise<void> {
+  await endCommands();
+  for (const failed of await endings.run()) process.stderr.write(`could not be ended: ${failed}\n`);
+  if (keepDir !== undefined) say(`logs are kept in ${keepDir}`);
+}
+
+async function demo(options: DemoOptions): Promise<void> {
+  const dir = await mkdtemp(join(tmpdir(), 'cutover-demo-'));
+  endings.add(dir, async () => {
+    if (keepDir === undefined) await rm(dir, { recursive: true, force: true });
+  });
+  try {
+    const { failures, lookAround } = await redisDemo({ ...options, dir, endings });
+    if (failures.length > 0) {
+      keepDir = dir;
+      process.exitCode = 1;
+      for (const failure of failures) process.stderr.write(`${pc.red('not proven:')} ${failure}\n`);
+    }
+    if (options.keep) {
+      heading('All of it is left up. Ctrl-C ends it');
+      say(lookAround);
+      // The sandbox's processes keep this one alive; a signal ends it.
+      kept = true;
+      return;
+    }
+  } catch (error) {
+    if (endingSince !== undefined) return; // Ended by a signal: what failed was ended by us.
+    keepDir = dir;
+    process.exitCode = 1;
+    process.stderr.write(`${pc.red('error:')} ${error instanceof Error ? error.message : String(error)}\n`);
+  }
+  await endAll();
+}
+
+function atLeast(lowest: number) {
+  return (text: string): number => {
+    const value = Number(text.replaceAll('_', ''));
+    if (!Number.isInteger(value) || value < lowest)
+      throw new InvalidArgumentError(`expected a whole number, at least ${lowest}`);
+    return value;
+  };
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+
+await new Command('npm run demo --')
+  .description('Shows a whole migration in a sandbox on this machine, and proves that it lost nothing.')
+  .addArgument(new Argument('[demo]', 'which one; all there are, if none is named').choices(['redis']))
+  .addOption(
+    new Option('--engine <engine>', 'how the data moves').choices(['elasticache', 'replicaof']).default('elasticache'),
+  )
+  .addOption(new Option('--keys <count>', 'keys in the source').argParser(atLeast(1)).default(200_000))
+  .addOption(new Option('--rate <writes>', 'writes a second of the application').argParser(atLeast(1)).default(2_500))
+  .option('--keep', 'leave everything up until Ctrl-C')
+  .action((_demo: string | undefined, options: DemoOptions) => demo(options))
+  .parseAsync();

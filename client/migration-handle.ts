@@ -3,8 +3,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import {
   WorkflowFailedError,
   WorkflowNotFoundError,
-  WorkflowUpdateFailedError,
-  WorkflowUpdateRPCTimeoutOrCancelledError,
   type Client,
   type WorkflowExecutionDescription,
   type WorkflowHandle,
@@ -13,7 +11,6 @@ import { ApplicationFailure } from '@temporalio/common';
 import {
   commandUpdates,
   planQuery,
-  REFUSED,
   SearchAttributes,
   statusQuery,
   WORKFLOW_TYPES,
@@ -24,7 +21,8 @@ import {
 import { ErrorType } from '../spec/errors.ts';
 import { ENDED, type MigrationStatus, type Plan } from '../spec/status.ts';
 import { reasonOf } from '../workflows/failure-reason.ts';
-import { CutoverError, EndedUncleanly, Failed, NoMigration, NoWorker, Refused, Unreachable } from './errors.ts';
+import { commandFailure } from './command-failure.ts';
+import { CutoverError, EndedUncleanly, NoMigration, NoWorker, Refused, Unreachable } from './errors.ts';
 import { addressOf, call, grpcError, Grpc } from './grpc-failure.ts';
 import { merged, pendingActivities, type LiveStatus } from './live-status.ts';
 import { operatorName } from './operator-name.ts';
@@ -128,7 +126,13 @@ export class MigrationHandle {
         this.workflow.executeUpdate(commandUpdates[command], { args: [input] }),
       );
     } catch (error) {
-      throw this.commandFailure(command, error, description.taskQueue, timeoutMs);
+      throw commandFailure(error, {
+        command,
+        id: this.id,
+        address: addressOf(this.client),
+        taskQueue: description.taskQueue,
+        timeoutMs,
+      });
     }
   }
 
@@ -247,26 +251,5 @@ export class MigrationHandle {
         { file: description.memo?.['file'], cause: error },
       );
     }
-  }
-
-  private commandFailure(command: Command, error: unknown, taskQueue: string, timeoutMs: number): unknown {
-    if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) {
-      const { type, message } = error.cause;
-      if (type === REFUSED) return new Refused(command, message, error);
-      if (type === 'AcceptedUpdateCompletedWorkflow')
-        return new Failed(`${command} was taken, but the migration ended before it answered`, {
-          mend: `see how it ended: npx cutover report ${this.id}`,
-          cause: error,
-        });
-      return new Failed(`${command} failed: ${message}`, { cause: error });
-    }
-    if (error instanceof WorkflowNotFoundError) return new Refused(command, 'the migration has ended', error);
-    const late = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || error instanceof Unreachable;
-    if (!late) return error;
-    return new Unreachable(
-      addressOf(this.client),
-      `${command} had no answer within ${timeoutMs / 1000} s; it may still be carried out once a worker takes it`,
-      { mend: `see whether it was: npx cutover status ${this.id}; do workers of "${taskQueue}" run?`, cause: error },
-    );
   }
 }

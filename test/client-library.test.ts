@@ -295,8 +295,8 @@ test('an end that is not its own is never a phase', async () => {
   const { id, path, handle } = await started();
   await atGate(handle);
   await client.workflow.getHandle(id).terminate('by hand');
-  for (const asked of [handle.status(), handle.result(), handle.report()]) {
-    const error = await thrown(asked);
+  for (const ask of ['status', 'result', 'report'] as const) {
+    const error = await thrown(handle[ask]());
     expect(error).toBeInstanceOf(EndedUncleanly);
     expect((error as EndedUncleanly).message).toContain(
       `the workflow of "${id}" was terminated: by hand; its undo did not run`,

@@ -148,16 +148,16 @@ describe('the demo', () => {
     LIMIT_MS,
   );
 
-  const moments: [string, RegExp][] = [
-    ['the sandbox comes up', /sandbox: a real Temporal/],
-    ['the source is filled', /Fill the source/],
-    ['the worker starts', /\$ cutover worker &/],
-    ['the migration is watched', /running at (attach|first-sync|follow|compare)/],
+  const moments: [string, RegExp, keys: string][] = [
+    ['the sandbox comes up', /sandbox: a real Temporal/, '5000'],
+    ['the source is filled', /Fill the source/, '200000'],
+    ['the worker starts', /\$ cutover worker &/, '5000'],
+    ['the migration is watched', /running at (attach|first-sync|follow|compare)/, '50000'],
   ];
   test.each(moments)(
     'Ctrl-C while %s leaves no process behind',
-    async (_when, what) => {
-      const demo = runDemo('redis', '--keys', '100000', '--rate', '500');
+    async (_when, what, keys) => {
+      const demo = runDemo('redis', '--keys', keys, '--rate', '500');
       await demo.until(what);
       expect(marked().length).toBeGreaterThan(0);
       demo.child.kill('SIGINT');

@@ -12,6 +12,8 @@ import { completeMigration, type CompleteAnswer } from './complete-migration.ts'
 import { eventsSince, type Watermark } from './events.ts';
 import { groupStatus } from './replication-group.ts';
 
+const ROLE_POLL_MS = 100;
+
 export interface CompleteInput {
   migration: RedisOnlineElastiCache;
   cutover: number;
@@ -54,7 +56,24 @@ export async function groupOutcome(input: GroupOutcomeInput): Promise<PromotionO
     if (outcome.outcome !== 'unknown' || performance.now() >= until) return outcome;
     const progress: Progress = { text: `waiting for the promotion: ${outcome.evidence}` };
     beat({ progress });
-    await sleep(Math.min(pollInterval(), Math.max(1, until - performance.now())));
+    await untilPromoted(input, Math.min(until, performance.now() + pollInterval()));
+  }
+}
+
+/**
+ * Writes are held back meanwhile, so the target itself is asked far more often than AWS is, which has a rate limit.
+ * Returns early once the target says that it is the primary.
+ */
+async function untilPromoted({ migration }: GroupOutcomeInput, until: number): Promise<void> {
+  const id = migration.target.replicationGroup;
+  const group = await groupStatus({ id, aws: migration.aws }).catch(() => undefined);
+  while (performance.now() < until) {
+    await sleep(Math.min(ROLE_POLL_MS, Math.max(1, until - performance.now())));
+    if (!group?.primary) continue;
+    const target = { ...group.primary, tls: false };
+    // Away or loading is no answer; the next judgement says so.
+    const role = await withRedis(target, { name: `cutover:${migration.id}` }, readRole).catch(() => undefined);
+    if (role?.role === 'master') return;
   }
 }
 

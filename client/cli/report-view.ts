@@ -13,7 +13,7 @@ export function reportText(report: MigrationReport): string {
     '',
     ...facts(report).map(([name, value]) => `${name.padEnd(12)} ${name === 'outcome' ? color(value) : value}`),
   ];
-  for (const { title, head, rows } of sections(report)) {
+  for (const { title, head, rows } of sections(report, 'id')) {
     lines.push('', pc.bold(title), ...tableLines(head, rows));
   }
   return lines.join('\n');
@@ -22,7 +22,7 @@ export function reportText(report: MigrationReport): string {
 export function reportMarkdown(report: MigrationReport): string {
   const lines = [`# ${report.id}: ${report.outcome}`, '', report.summary, ''];
   for (const [name, value] of facts(report)) lines.push(`- ${name}: ${value}`);
-  for (const { title, head, rows } of sections(report)) {
+  for (const { title, head, rows } of sections(report, 'title')) {
     lines.push('', `## ${title}`, '', `| ${head.join(' | ')} |`, `|${'---|'.repeat(head.length)}`);
     for (const row of rows) lines.push(`| ${row.map(cell).join(' | ')} |`);
   }
@@ -45,16 +45,17 @@ function facts(report: MigrationReport): [string, string][] {
   ];
 }
 
-function sections(report: MigrationReport): Section[] {
+/** @param called how steps are called: by id in a terminal, where the titles would fill it */
+function sections(report: MigrationReport, called: 'id' | 'title'): Section[] {
   const { steps, cutovers, decisions, warnings, leftovers, details } = report;
   const all: Section[] = [
     {
       title: 'Steps',
       head: ['step', 'state', 'tries', 'took', 'note'],
       rows: steps.map((step) => [
-        step.title,
+        step[called],
         step.state,
-        String(step.tries),
+        step.tries > 0 ? String(step.tries) : '',
         step.durationMs === undefined ? '' : span(step.durationMs),
         step.note ?? '',
       ]),
@@ -90,7 +91,7 @@ function flat(details: Record<string, unknown>, prefix = ''): string[][] {
     const path = prefix + name;
     if (Array.isArray(value) && value.some((item) => typeof item === 'object'))
       return [[path, `${value.length} (in --json)`]];
-    if (Array.isArray(value)) return [[path, value.join(', ')]];
+    if (Array.isArray(value)) return value.length > 0 ? [[path, value.join(', ')]] : [];
     if (typeof value === 'object' && value !== null) return flat(value as Record<string, unknown>, `${path}.`);
     return [[path, String(value)]];
   });

@@ -1,7 +1,9 @@
 /** What the demo talks with: headings for people, and the ordinary command line as a process. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { setTimeout as delay } from 'node:timers/promises';
 import pc from 'picocolors';
 import { nodeProgram } from '../node-program.ts';
+import { errorCode } from '../runtime/error-code.ts';
 import { LEASH_SCRIPT } from '../runtime/leash.ts';
 import { serverEnvironment } from '../runtime/server-environment.ts';
 
@@ -64,7 +66,7 @@ export async function cutover(args: readonly string[], options: CutoverOptions):
     },
   );
   child.stdin?.on('error', () => {}); // Nothing is written to it; its end is what counts.
-  running.add(child);
+  running.set(child, undefined);
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -79,16 +81,30 @@ export async function cutover(args: readonly string[], options: CutoverOptions):
   return { code, stdout };
 }
 
-const running = new Set<ChildProcess>();
+/** By leash, the program's own pid once it is known. */
+const running = new Map<ChildProcess, number | undefined>();
+const AFTER_INTERRUPT_MS = 2_000;
 
-/** Ends every `cutover …` that runs. */
+/** Ends every `cutover …` that runs, as Ctrl-C would; they are in sessions of their own, where it does not reach. */
 export async function endCommands(): Promise<void> {
   await Promise.all(
-    [...running].map(async (child) => {
-      child.stdin?.destroy(); // The leash's cue.
-      if (child.exitCode === null && child.signalCode === null) await new Promise((done) => child.once('close', done));
+    [...running].map(async ([leash, pid]) => {
+      const ended = new Promise((done) => leash.once('close', done));
+      if (leash.exitCode !== null || leash.signalCode !== null) return;
+      if (pid !== undefined) interrupt(pid);
+      await Promise.race([ended, delay(AFTER_INTERRUPT_MS, undefined, { ref: false })]);
+      leash.stdin?.destroy(); // The leash's cue.
+      await ended;
     }),
   );
+}
+
+function interrupt(pid: number): void {
+  try {
+    process.kill(pid, 'SIGINT');
+  } catch (error) {
+    if (errorCode(error) !== 'ESRCH') throw error;
+  }
 }
 
 function showLines(stream: NodeJS.ReadableStream): void {
@@ -107,7 +123,11 @@ function showLines(stream: NodeJS.ReadableStream): void {
 function exitCode(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     let report = '';
-    child.stdio[3]?.on('data', (chunk: Buffer) => (report += chunk.toString()));
+    child.stdio[3]?.on('data', (chunk: Buffer) => {
+      report += chunk.toString();
+      const pid = /^pid (\d+)\n/.exec(report)?.[1];
+      if (pid !== undefined && running.has(child)) running.set(child, Number(pid));
+    });
     child.once('error', reject);
     // As the leash may be killed by its own last command, its exit says nothing.
     child.once('close', () => resolve(Number(/exit (\d+)/.exec(report)?.[1] ?? Number.NaN)));

@@ -109,6 +109,8 @@ async function freeze(scene: Scene, on: 'sourceWire' | 'targetWire', wire: Pick<
     takeOver: async () => {
       worker = await stage.worker();
     },
+    /** One worker is left, so that the next test knows which one to freeze. */
+    end: () => frozen.kill(),
   };
 }
 
@@ -119,7 +121,7 @@ test.for([
   { name: 'with the target promoted', on: 'targetWire', match: promotes, when: 'after' },
 ] as const)('frozen $name; another worker brings it to its end', async ({ name, on, match, when }) => {
   const scene = await openScene(stage, { id: `frozen-${name.replaceAll(/[^a-z]+/g, '-').slice(0, 30)}` });
-  const { wake, takeOver } = await freeze(scene, on, { match, when });
+  const { wake, takeOver, end } = await freeze(scene, on, { match, when });
   await takeOver();
   const status = await neverTwoPrimaries(scene, untilStatus(scene.handle, 'done', isDone));
   expect(status.cutovers).toHaveLength(1);
@@ -129,12 +131,13 @@ test.for([
   await neverTwoPrimaries(scene, untilNoAttempt(scene));
   expect(await replicaofCalls(scene.target)).toBe(calls);
   await expectSwitched(scene, status);
+  await end();
   await scene.close();
 });
 
 test('frozen with its promotion on the way, and given up meanwhile: it does not promote when it wakes', async () => {
   const scene = await openScene(stage, { id: 'frozen-given-up' });
-  const { wake, takeOver } = await freeze(scene, 'targetWire', { match: promotes, when: 'before' });
+  const { wake, takeOver, end } = await freeze(scene, 'targetWire', { match: promotes, when: 'before' });
   // The next attempt finds the target off its source, and fails.
   await asking(scene.target, (redis) => redis.replicaof('127.0.0.1', 1));
   await takeOver();
@@ -153,5 +156,6 @@ test('frozen with its promotion on the way, and given up meanwhile: it does not 
   await scene.handle.abort({ by: 'test' });
   expect((await scene.handle.result()).phase).toBe('aborted');
   await expectBackOnSource(scene);
+  await end();
   await scene.close();
 });

@@ -219,7 +219,7 @@ class RedisOnlineRunbook {
       title: 'Cut over now?',
       opens: this.migration.cutover.gate,
       watch: async (last) => {
-        const state = await this.watchOnce(attached, last, last ? GATE_INTERVAL_FACTOR : 1);
+        const state = await this.watchOnce(attached, last, last?.inSync ? GATE_INTERVAL_FACTOR : 1);
         if (state.phase === 'detached') throw detached();
         const notReady = state.unreachable ?? (state.inSync ? undefined : `not in sync (${syncProgress(state).text})`);
         return {

@@ -42,6 +42,12 @@ export class CriticalLease {
     }
   }
 
+  /** True where the process stood still for longer than a moment: others may have gone on without it. */
+  get stoodStill(): boolean {
+    this.tick();
+    return this.frozenForMs > 0;
+  }
+
   end(): void {
     clearInterval(this.timer);
   }

@@ -10,6 +10,7 @@ import { drain } from './drain.ts';
 import { liftFence, proveWritable, raiseFence } from './fence.ts';
 import { cutoverOfFence, generationOf, readFenceSettings } from './fence-record.ts';
 import { judgeSync, readSource, readTarget } from './replication.ts';
+import { endEarlierFencers, fencerName } from './role.ts';
 
 export interface FenceAndDrainInput {
   migrationId: string;
@@ -33,9 +34,10 @@ export interface FenceAndDrainResult {
 export async function fenceAndDrain(input: FenceAndDrainInput): Promise<FenceAndDrainResult> {
   const lease = new CriticalLease();
   const generation = generationOf(input.cutover, Context.current().info.attempt);
-  const name = `cutover:${input.migrationId}:fence`;
+  const name = fencerName(input.migrationId);
   const source = await connectRedis(input.source, { name });
   try {
+    await endEarlierFencers(source, input.migrationId);
     return await withRedis(input.target, { name }, async (target) => {
       const { phase } = judgeSync(await readSource(source), await readTarget(target));
       if (phase !== 'online')
@@ -54,9 +56,12 @@ export async function fenceAndDrain(input: FenceAndDrainInput): Promise<FenceAnd
       };
     });
   } catch (error) {
-    await liftFence(source, { migration: input.migrationId, generation }).catch(() => {
-      // The workflow lifts it with retries and shows why where it can't.
-    });
+    // Once given up, it must not lift what may be the fence of the attempt that went on.
+    if (!lease.stoodStill) {
+      await liftFence(source, { migration: input.migrationId, generation }).catch(() => {
+        // The workflow lifts it with retries and shows why where it can't.
+      });
+    }
     throw redisFailure(error, 'source or target');
   } finally {
     lease.end();
@@ -70,7 +75,7 @@ export async function fenceOfCutoverIsUp(input: {
   source: RedisEndpoint;
   cutover: number;
 }): Promise<boolean> {
-  return withRedis(input.source, { name: `cutover:${input.migrationId}:fence` }, async (source) => {
+  return withRedis(input.source, { name: fencerName(input.migrationId) }, async (source) => {
     return cutoverOfFence((await readFenceSettings(source)).toWrite) === input.cutover;
   });
 }
@@ -80,9 +85,10 @@ export async function liftSourceFence(input: {
   migrationId: string;
   source: RedisEndpoint;
 }): Promise<{ detail: string }> {
-  return withRedis(input.source, { name: `cutover:${input.migrationId}:fence` }, (source) =>
-    liftFence(source, { migration: input.migrationId }),
-  );
+  return withRedis(input.source, { name: fencerName(input.migrationId) }, async (source) => {
+    await endEarlierFencers(source, input.migrationId);
+    return liftFence(source, { migration: input.migrationId });
+  });
 }
 
 /** @throws cutover.Invalid with the server's reason where the source does not take writes */

@@ -6,7 +6,7 @@ import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { withRedis } from './connect.ts';
 import { cutoverOfFence, fenceValue, judgeGeneration, readFenceRecord, readFenceSettings } from './fence-record.ts';
-import { endEarlierPromoters, promoterName, readRole } from './role.ts';
+import { endEarlierFencers, endEarlierPromoters, fencerName, promoterName, readRole } from './role.ts';
 
 export interface PromotionOutcome {
   outcome: 'switched' | 'not-switched' | 'unknown';
@@ -80,7 +80,8 @@ async function atTarget<T>({ migration }: Judged, use: (target: Redis, role: str
 
 /** @returns whether this cutover had raised a fence; its record tells that also after a restart of the source */
 async function takeFenceOver({ migration, cutover }: Judged): Promise<{ ours: boolean; text: string }> {
-  return withRedis(migration.source, { name: `cutover:${migration.id}:fence` }, async (source) => {
+  return withRedis(migration.source, { name: fencerName(migration.id) }, async (source) => {
+    await endEarlierFencers(source, migration.id);
     const settings = await readFenceSettings(source);
     if (cutoverOfFence(settings.toWrite) === cutover) {
       await source.config('SET', settings.toWriteName, fenceValue(judgeGeneration(cutover)));

@@ -27,13 +27,35 @@ export function promoterName(migration: string): string {
  * @returns how many were ended
  */
 export async function endEarlierPromoters(redis: Redis, migration: string): Promise<number> {
+  return endOthers(redis, promoterName(migration));
+}
+
+/** The name of the connections on which a migration's source is fenced and let go. */
+export function fencerName(migration: string): string {
+  return `cutover:${migration}:fence`;
+}
+
+/**
+ * The same on the source: a CONFIG SET that an attempt had sent before it was given up would overwrite the generation of
+ * the attempt that goes on, or raise the fence again after everybody has been told that it is lifted.
+ * Where our user may not see and end connections, which the preflight warns of (C5), it goes on without.
+ */
+export async function endEarlierFencers(redis: Redis, migration: string): Promise<void> {
+  try {
+    await endOthers(redis, fencerName(migration));
+  } catch (error) {
+    if (!(error instanceof Error && /^NOPERM|unknown (sub)?command/i.test(error.message))) throw error;
+  }
+}
+
+async function endOthers(redis: Redis, name: string): Promise<number> {
   const own = String(await redis.client('ID'));
   const list = String(await redis.client('LIST'));
   let ended = 0;
   for (const line of list.split('\n')) {
-    const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(line)?.[1];
+    const field = (key: string) => new RegExp(`(?:^| )${key}=(\\S*)`).exec(line)?.[1];
     const id = field('id');
-    if (field('name') !== promoterName(migration) || !id || id === own) continue;
+    if (field('name') !== name || !id || id === own) continue;
     ended += Number(await redis.client('KILL', 'ID', id));
   }
   return ended;

@@ -18,7 +18,7 @@ import { drain } from './drain.ts';
 import { holdsFence, liftFence, raiseFence } from './fence.ts';
 import { cutoverOfFence, generationOf, readFenceSettings } from './fence-record.ts';
 import { judgeSync, readSource, readTarget } from './replication.ts';
-import { endEarlierPromoters, promoterName, readRole } from './role.ts';
+import { endEarlierFencers, endEarlierPromoters, fencerName, promoterName, readRole } from './role.ts';
 
 export interface SwitchOverInput {
   migration: RedisOnlineReplicaOf;
@@ -57,11 +57,14 @@ export async function switchOver(input: SwitchOverInput): Promise<SwitchOverResu
   let source: Redis | undefined;
   let target: Redis | undefined;
   try {
-    source = await connectRedis(migration.source, { name: `cutover:${migration.id}:fence` });
+    source = await connectRedis(migration.source, { name: fencerName(migration.id) });
+    await endEarlierFencers(source, migration.id);
     target = await connectRedis(migration.target, { name: promoterName(migration.id) });
     return await holdAndSwitch(input, { source, target, lease, facts, generation });
   } catch (error) {
-    if (facts.promoted === 'no' && source) await liftAfterFailure(source, migration.id, generation);
+    // Once given up, it must not lift what may be the fence of the attempt that went on.
+    if (facts.promoted === 'no' && source && !lease.stoodStill)
+      await liftAfterFailure(source, migration.id, generation);
     const failure = redisFailure(error, 'source or target');
     // A hook's failure tells how far the hooks are, in facts of its own.
     const told = failure instanceof ApplicationFailure ? (failure.details?.[0] as object | undefined) : undefined;

@@ -60,8 +60,10 @@ export async function compareRedis(input: CompareInput): Promise<CompareResult> 
               unit: 'keys',
               done: progress.keysDone,
               total: progress.keysTotal,
-              perSecond: Math.round(progress.keysPerSecond),
-              etaMs: Math.round(progress.etaMs),
+              // The first page has no pace yet, and no end can be told from it.
+              ...(progress.keysPerSecond > 0
+                ? { perSecond: Math.round(progress.keysPerSecond), etaMs: Math.round(progress.etaMs) }
+                : {}),
             },
             checkpoint: progress.checkpoint,
           }),

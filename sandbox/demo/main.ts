@@ -83,6 +83,8 @@ function atLeast(lowest: number) {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+// `npm run demo | head` closes our output: nobody looks on any more.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', onSignal);
 
 await new Command('npm run demo --')
   .description('Shows a whole migration in a sandbox on this machine, and proves that it lost nothing.')

@@ -67,7 +67,7 @@ async function neverTwoPrimaries<T>(scene: Scene, during: Promise<T>): Promise<T
       // The target first: once it is a primary, the source must have been shut before.
       const promoted = (await roleOf(scene.target)) === 'master';
       expect(promoted && (await takesWrites(scene.source)), 'two primaries take writes').toBe(false);
-      await new Promise((next) => setTimeout(next, 20));
+      await new Promise((next) => setTimeout(next, 100));
     }
   })();
   try {

@@ -111,7 +111,7 @@ class RedisOnlineRunbook {
   private async watch(run: Run, attached: Attached, until: (state: SyncState) => boolean): Promise<SyncState> {
     let last: SyncState | undefined;
     // What had gone wrong before an operator's retry, or before the limit was lifted, is not held against what follows.
-    let before = 0;
+    let before: number | undefined;
     for (;;) {
       // No activity is under way here: a link that comes and goes for days must not fill the history.
       if (last) await run.breathe();
@@ -120,13 +120,14 @@ class RedisOnlineRunbook {
       run.progress(syncProgress(last));
       if (until(last)) return last;
       if (last.phase === 'detached') throw detached();
-      if (isFirst && last.fullSyncs >= LOOP) before = last.fullSyncs;
+      before ??= isFirst && last.fullSyncs < LOOP ? 0 : last.fullSyncs;
       // The source counts from its own start.
       before = Math.min(before, last.fullSyncs);
       if (last.fullSyncs - before < LOOP) continue;
       if (!this.migration.fixFullResyncLoop || run.isArmed('buffer-limit')) throw copiesForEver(last);
       await this.liftBufferLimit(run);
-      before = last.fullSyncs;
+      // Counted anew from the next reading: more of them may have been cut off until the limit was lifted.
+      before = undefined;
     }
   }
 

@@ -38,13 +38,14 @@ export function fencerName(migration: string): string {
 /**
  * The same on the source: a CONFIG SET that an attempt had sent before it was given up would overwrite the generation of
  * the attempt that goes on, or raise the fence again after everybody has been told that it is lifted.
- * Where our user may not see and end connections, which the preflight warns of (C5), it goes on without.
+ * Where our user may not see and end connections, which the preflight warns of (C5), or the source is older than 5.0 and
+ * has no CLIENT ID, it goes on without.
  */
 export async function endEarlierFencers(redis: Redis, migration: string): Promise<void> {
   try {
     await endOthers(redis, fencerName(migration));
   } catch (error) {
-    if (!(error instanceof Error && /^NOPERM|unknown (sub)?command/i.test(error.message))) throw error;
+    if (!(error instanceof Error && error.name === 'ReplyError')) throw error;
   }
 }
 

@@ -30,6 +30,8 @@ export interface SceneOptions {
   /** Laid over the migration. */
   more?: Record<string, unknown>;
   gate?: 'manual' | 'auto';
+  /** Laid over the migration's source. */
+  source?: Record<string, unknown>;
   /** Run before the webhook that sends the application over. */
   hooks?: unknown[];
   /** How the servers are started. */
@@ -60,6 +62,7 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
       host: '127.0.0.1',
       port: sourceWire.port,
       replicationAddress: { host: '127.0.0.1', port: source.port },
+      ...options.source,
     },
     target: { host: '127.0.0.1', port: targetWire.port },
     inSync: { interval: '100ms', readings: 2 },

@@ -119,11 +119,26 @@ async function digests(redis: Redis, rows: { key: Buffer; kind: string }[], dept
   return found;
 }
 
+/** First bytes of DUMP: encodings without an order, as in the script. */
+const SET_TABLE = 2;
+const HASH_TABLE = 4;
+
 /** A string or DUMP; members; entries of a stream. */
 type Value = Buffer | Buffer[] | [Buffer, Buffer[]][] | null;
 
-async function digestOne(redis: Redis, key: Buffer, kind: string, value: Value, depth: Depth, abilities: Abilities) {
+async function digestOne(
+  redis: Redis,
+  key: Buffer,
+  kind: string,
+  value: Value,
+  depth: Depth,
+  abilities: Abilities,
+): Promise<string | null> {
   if (value === null) return null;
+  if (depth === 'quick' && Buffer.isBuffer(value) && (value[0] === SET_TABLE || value[0] === HASH_TABLE)) {
+    const members = await ask<Buffer[]>(redis, value[0] === SET_TABLE ? 'SMEMBERS' : 'HGETALL', key);
+    return digestOne(redis, key, kind, members, 'full', abilities);
+  }
   if (Buffer.isBuffer(value)) return digestOf(depth === 'quick' || kind !== 'string' ? dumpBody(value) : value);
   if (kind === 'zset') {
     // Pairs under RESP3, flat under RESP2.
@@ -132,7 +147,7 @@ async function digestOne(redis: Redis, key: Buffer, kind: string, value: Value, 
   }
   if (!isMembers(value)) return streamDigest(redis, key, value);
   if (kind === 'list') return digestOf(packed(value));
-  if (kind === 'set') return depth === 'typed' ? digestOf(packed(value)) : sumOf(value);
+  if (kind === 'set') return sumOf(value);
   if (kind === 'hash') {
     const pairs = asPairs(value);
     const fields = pairs.map(([field]) => field);

@@ -28,7 +28,7 @@ export interface PassContext {
 
 /** Keys read before a depth is judged, and the share of false alarms that makes the next one worth its price. */
 const FAIR_TRIAL = 1000;
-const TOO_MANY_FALSE_ALARMS = 0.05;
+const TOO_MANY_FALSE_ALARMS = 0.15;
 const NEXT: Record<Depth, Depth> = { meta: 'meta', quick: 'typed', typed: 'full', full: 'full' };
 
 /**

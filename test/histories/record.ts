@@ -1,0 +1,97 @@
+/**
+ * Records the histories that test/replay.test.ts replays, by running real migrations on the sandbox's parts:
+ *   node --import tsx test/histories/record.ts [name…]
+ * To be run when a workflow was changed before its first release; after it, workflows are changed with `patched`, and the
+ * old histories stay, because migrations that began with them may still be running.
+ */
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { ensureTool } from '../../sandbox/runtime/tools.ts';
+import { createGroup, openAws, openGroupScene, workerEnvironment } from '../stage/elasticache.ts';
+import { startMigration } from '../../client/index.ts';
+import { approveAtGate, openScene } from '../stage/replicaof.ts';
+import { atGate, isDone, Stage, untilStatus } from '../stage/stage.ts';
+
+const stage = await Stage.open();
+const aws = await openAws(stage);
+await stage.worker(workerEnvironment(aws));
+
+const RECORDINGS: Record<string, () => Promise<string>> = {
+  'redis-online-replicaof-done': async () => {
+    const scene = await openScene(stage, { id: 'replay-replicaof-done' });
+    await approveAtGate(scene);
+    await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  'redis-online-replicaof-undone-then-done': async () => {
+    const scene = await openScene(stage, { id: 'replay-replicaof-undone' });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    void scene.targetWire.arm({
+      when: 'before',
+      match: (words) => words[0] === 'CLIENT' && words[1] === 'ID',
+      action: () => {},
+      verdict: 'cut',
+    });
+    await scene.handle.approve({ by: 'test' });
+    await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone' && atGate(s));
+    await scene.handle.pause({ by: 'test' });
+    await untilStatus(scene.handle, 'paused', (s) => s.phase === 'paused');
+    await scene.handle.resume({ by: 'test' });
+    await approveAtGate(scene);
+    await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  'redis-online-replicaof-aborted': async () => {
+    const scene = await openScene(stage, { id: 'replay-replicaof-aborted' });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    await scene.handle.abort({ by: 'test', reason: 'recorded' });
+    await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+    return scene.id;
+  },
+  'redis-online-elasticache-failed-then-done': async () => {
+    const scene = await openGroupScene(stage, aws, { id: 'replay-elasticache' });
+    aws.control.completeAs({ mode: 'fail' });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    await scene.handle.approve({ by: 'test' });
+    await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone' && atGate(s));
+    await scene.handle.approve({ by: 'test' });
+    await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  'elasticache-backup-failed-then-done': async () => {
+    await createGroup(aws, 'replay-backup');
+    aws.control.failSnapshots();
+    const handle = await startMigration(stage.client, {
+      migration: {
+        kind: 'elasticache-backup',
+        id: 'replay-backup',
+        replicationGroup: 'replay-backup',
+        aws: { region: aws.region },
+      } as never,
+    });
+    await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
+    await handle.retry({ by: 'test' });
+    await untilStatus(handle, 'done', isDone);
+    return 'replay-backup';
+  },
+};
+
+const wanted = process.argv.slice(2);
+try {
+  const { path } = await ensureTool('temporal');
+  for (const [name, run] of Object.entries(RECORDINGS)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    const id = await run();
+    const { stdout } = await promisify(execFile)(
+      path,
+      ['workflow', 'show', '--workflow-id', id, '--address', stage.temporal.address, '--output', 'json'],
+      { maxBuffer: 64 * 1024 * 1024 },
+    );
+    writeFileSync(fileURLToPath(new URL(`${name}.json`, import.meta.url)), stdout);
+    console.log(`${name}: ${(stdout.length / 1024).toFixed(0)} KiB`);
+  }
+} finally {
+  await stage.close();
+}

@@ -197,7 +197,9 @@ describe('a watcher that fails for good', () => {
 test('an approval and a pause in one moment: the gate opens before the pause, or asks anew after it', async () => {
   const play = await stage.start('approve-and-pause', behind('manual'), (play) => play.read('go', READY));
   await isReady(play);
-  await Promise.all([play.command('approve'), play.command('pause')]);
+  const [approved] = await Promise.allSettled([play.command('approve'), play.command('pause')]);
+  // The pause may come first: then no gate waits any more, and the approval is refused with that reason.
+  if (approved.status === 'rejected') expect(String(approved.reason.cause)).toMatch(/no gate waits for approval/);
   await play.untilPhase('paused');
   const { steps, gate } = await play.status();
   expect(gate).toBeUndefined();

@@ -50,6 +50,45 @@ const RECORDINGS: Record<string, () => Promise<string>> = {
     await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
     return scene.id;
   },
+  'redis-online-replicaof-in-doubt-then-done': async () => {
+    const scene = await openScene(stage, { id: 'replay-replicaof-in-doubt', keys: 200, rate: 100 });
+    const tripped = scene.targetWire.arm({
+      when: 'after',
+      match: (words) => words[0] === 'REPLICAOF' && words[1] === 'NO',
+      action: () => scene.target.signal('SIGSTOP'),
+      verdict: 'cut',
+    });
+    await approveAtGate(scene);
+    await tripped;
+    await untilStatus(scene.handle, 'in doubt', (s) => s.phase === 'in-doubt');
+    scene.target.signal('SIGCONT');
+    await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  'redis-online-replicaof-parked-then-aborted': async () => {
+    const scene = await openScene(stage, {
+      id: 'replay-replicaof-parked',
+      keys: 200,
+      rate: 100,
+      prepare: async ({ target }) => {
+        const redis = target.connect();
+        await redis.set('in-the-way', '1');
+        redis.disconnect();
+      },
+    });
+    await untilStatus(scene.handle, 'parked', (s) => s.phase === 'needs-operator');
+    await scene.handle.pause({ by: 'test' });
+    const redis = scene.target.connect();
+    await redis.flushall();
+    redis.disconnect();
+    await scene.handle.retry({ by: 'test' });
+    await untilStatus(scene.handle, 'paused', (s) => s.phase === 'paused');
+    await scene.handle.resume({ by: 'test' });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    await scene.handle.abort({ by: 'test' });
+    await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+    return scene.id;
+  },
   'redis-online-elasticache-failed-then-done': async () => {
     const scene = await openGroupScene(stage, aws, { id: 'replay-elasticache' });
     aws.control.completeAs({ mode: 'fail' });

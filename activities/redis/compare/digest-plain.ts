@@ -75,9 +75,10 @@ export async function digestPlainly(
     );
     known.forEach((row, i) => {
       const length = Number(lengths[i]);
-      if (!sized) row.size = length * (row.kind === 'string' ? 1 : 1024);
-      else if (row.size > 8192 && row.kind !== 'string' && depth !== 'quick' && length > MOST_MEMBERS)
-        row.size = Infinity;
+      const counts = row.kind === 'set' || depth !== 'quick';
+      if (row.kind === 'string') row.size = length;
+      else if (!sized) row.size = length * 1024;
+      else if (row.size > 8192 && counts && length > MOST_MEMBERS) row.size = Infinity;
     });
     const present = rows.filter((row) => row.kind !== 'none' && row.expireAt !== -2);
     for (const row of present) if (row.size > limits.bigBytes) row.digest = 'B';
@@ -87,9 +88,7 @@ export async function digestPlainly(
   }
   const lines = rows.map(({ kind, expireAt, digest }) => {
     if (kind === 'none' || expireAt === -2 || digest === '-') return '-';
-    const type = depth === 'quick' ? '?' : kind;
-    if (expireAt !== -1) return `${digest} ${type} ${expireAt}`;
-    return type === '?' ? digest : `${digest} ${type}`;
+    return expireAt === -1 ? `${digest} ${kind}` : `${digest} ${kind} ${expireAt}`;
   });
   return { nowMs, lines, bigs: rows.filter((row) => row.digest === 'B').length };
 }
@@ -105,7 +104,7 @@ const VALUE: Record<string, (key: Buffer) => Command> = {
 
 async function digests(redis: Redis, rows: { key: Buffer; kind: string }[], depth: Depth, abilities: Abilities) {
   const commandFor = ({ key, kind }: { key: Buffer; kind: string }): Command =>
-    depth === 'quick' ? ['DUMP', key] : (VALUE[kind]?.(key) ?? ['DUMP', key]);
+    (depth === 'quick' && kind !== 'string' && kind !== 'set' ? undefined : VALUE[kind]?.(key)) ?? ['DUMP', key];
   const values = await askAll<Value>(redis, rows.map(commandFor), CHANGED);
   const found: string[] = [];
   for (const [i, row] of rows.entries()) {
@@ -119,8 +118,7 @@ async function digests(redis: Redis, rows: { key: Buffer; kind: string }[], dept
   return found;
 }
 
-/** First bytes of DUMP: encodings without an order, as in the script. */
-const SET_TABLE = 2;
+/** First byte of DUMP: an encoding without an order, as in the script. */
 const HASH_TABLE = 4;
 
 /** A string or DUMP; members; entries of a stream. */
@@ -135,11 +133,11 @@ async function digestOne(
   abilities: Abilities,
 ): Promise<string | null> {
   if (value === null) return null;
-  if (depth === 'quick' && Buffer.isBuffer(value) && (value[0] === SET_TABLE || value[0] === HASH_TABLE)) {
-    const members = await ask<Buffer[]>(redis, value[0] === SET_TABLE ? 'SMEMBERS' : 'HGETALL', key);
-    return digestOne(redis, key, kind, members, 'full', abilities);
+  if (Buffer.isBuffer(value)) {
+    if (kind === 'string') return digestOf(value);
+    if (kind !== 'hash' || value[0] !== HASH_TABLE) return digestOf(dumpBody(value));
+    return digestOne(redis, key, kind, await ask<Buffer[]>(redis, 'HGETALL', key), 'full', abilities);
   }
-  if (Buffer.isBuffer(value)) return digestOf(depth === 'quick' || kind !== 'string' ? dumpBody(value) : value);
   if (kind === 'zset') {
     // Pairs under RESP3, flat under RESP2.
     const flat = value.flat(2);

@@ -8,15 +8,16 @@
  *
  * ARGV: depth, bigBytes, budgetBytes, has PEXPIRETIME, has HPEXPIRETIME, has MEMORY USAGE (1 or 0).
  * Returns: server's time in ms, one line per key, number of keys looked at, number of big ones, microseconds it took.
- * A line is `digest type expireAtMs`, shortened from the right: type `?` and no expiry are left out. `-` = no such key.
+ * A line is `digest type expireAtMs`, without the last where a key does not expire. `-` = no such key.
  *
- * Depths: `meta` reads type and expiry. `quick` digests DUMP without its last 10 bytes (RDB version and checksum,
- * which differ between engine versions): cheapest, but equal values can differ in encoding. DUMP's first byte names the
- * encoding: sets (2) and hashes (4) kept as hash tables have an order that differs from process to process (facts/redis-aws
- * 4.6) and are digested free of order at once. Before 7.2 every set of strings is one: they must not make all the rest dear.
- * `typed` digests the members in the order the server gives them, free of encodings, and sets free of order. `full` is
- * free of order in hashes too: sums of the members' digests; scores as doubles (their text differs between versions, and -0 is 0).
+ * Depths: `meta` reads type and expiry. All others digest a string by its bytes, and a set free of order: before 7.2 every set
+ * of strings is a hash table, whose order differs from process to process (facts/redis-aws 4.6). Beyond that,
+ * `quick` digests DUMP without its last 10 bytes (RDB version and checksum, which differ between engine versions): cheapest, but
+ * equal values can differ in encoding. DUMP's first byte names that: a hash kept as a table (4) is digested free of order at once.
+ * `typed` digests the members in the order the server gives them, free of encodings. `full` is free of order in hashes too: sums
+ * of the members' digests; scores as doubles (their text differs between versions, and -0 is 0).
  * Lua's own sort is no way to order members: it compares by the server's locale.
+ * Strings are not dumped because DUMP compresses them, and so depends on the server's rdbcompression.
  *
  * digest-plain.ts makes the same lines, byte for byte, out of plain commands.
  */
@@ -29,7 +30,7 @@ if type(clock) ~= 'function' then clock = nil end
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local started = clock and clock() or 0
-local lengths = { string = 'STRLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD', hash = 'HLEN', stream = 'XLEN' }
+local lengths = { list = 'LLEN', set = 'SCARD', zset = 'ZCARD', hash = 'HLEN', stream = 'XLEN' }
 
 local function sum(count, item)
   local a, b, c, d = 0, 0, 0, 0
@@ -94,7 +95,10 @@ local function stream(k)
 end
 
 local function digest(k, kind)
-  if kind == 'string' then return sha(call('GET', k) or '') end
+  if depth == 'quick' and kind ~= 'set' then
+    local dump = call('DUMP', k)
+    if not dump or string.byte(dump, 1) ~= 4 then return dump and sha(sub(dump, 1, -11)) end
+  end
   if kind == 'list' then return sha(cmsgpack.pack(call('LRANGE', k, 0, -1))) end
   if kind == 'set' then
     local m = call('SMEMBERS', k)
@@ -121,22 +125,21 @@ local function digest(k, kind)
   return dump and sha(sub(dump, 1, -11))
 end
 
+local function size_of(k, kind)
+  local length = lengths[kind]
+  if not has_memory then return length and call(length, k) * 1024 or 0 end
+  local size = call('MEMORY', 'USAGE', k) or 0
+  if size > 8192 and length and (kind == 'set' or depth ~= 'quick') and call(length, k) > 2000 then
+    return big_bytes + 1
+  end
+  return size
+end
+
 local out, used, bigs, seen = {}, 0, 0, 0
 for i = 1, #KEYS do
   local k = KEYS[i]
-  local kind, size, at = '?', 0, -2
-  if depth ~= 'quick' then kind = call('TYPE', k).ok end
+  local kind, at = call('TYPE', k).ok, -2
   if kind ~= 'none' then
-    if depth ~= 'meta' then
-      if has_memory then
-        size = call('MEMORY', 'USAGE', k)
-        if size and size > 8192 and kind ~= '?' and kind ~= 'string' and lengths[kind] then
-          if call(lengths[kind], k) > 2000 then size = big_bytes + 1 end
-        end
-      elseif lengths[kind] then
-        size = call(lengths[kind], k) * (kind == 'string' and 1 or 1024)
-      end
-    end
     if has_abs then
       at = call('PEXPIRETIME', k)
     else
@@ -144,39 +147,32 @@ for i = 1, #KEYS do
       if at >= 0 then at = now + at end
     end
   end
-  local line = '-'
-  if size and at ~= -2 then
-    local d
-    if depth == 'meta' then
-      d = '='
-    elseif size > big_bytes then
-      d = 'B'
-    elseif depth == 'quick' then
-      local dump = call('DUMP', k)
-      local encoding = dump and string.byte(dump, 1)
-      if encoding == 2 or encoding == 4 then
-        d = digest(k, encoding == 2 and 'set' or 'hash')
+  if at == -2 then
+    out[i] = '-'
+  else
+    local d = '='
+    if depth ~= 'meta' then
+      local size
+      if kind == 'string' then
+        -- Its first bytes and its size in one call; one byte more than allowed tells that it is too large.
+        local value = call('GETRANGE', k, 0, big_bytes)
+        size = #value
+        d = size > big_bytes and 'B' or sha(value)
+      else
+        size = size_of(k, kind)
+        d = size > big_bytes and 'B' or digest(k, kind) or 'B'
         -- A digest of each member takes longer than one of all.
-        size = size * 4
-      else
-        d = dump and sha(sub(dump, 1, -11))
+        if kind == 'set' or (kind == 'hash' and depth == 'full') then size = size * 4 end
       end
-    else
-      d = digest(k, kind) or 'B'
-      if kind == 'set' or (kind == 'hash' and depth == 'full') then size = size * 4 end
-    end
-    if d then
       if d == 'B' then bigs = bigs + 1 else used = used + size end
-      if at ~= -1 then
-        line = d .. ' ' .. kind .. ' ' .. fmt('%.0f', at)
-      elseif kind ~= '?' then
-        line = d .. ' ' .. kind
-      else
-        line = d
-      end
+    end
+    -- Lua prints a number in 14 digits, unless told otherwise; telling takes time.
+    if at == -1 then
+      out[i] = d .. ' ' .. kind
+    else
+      out[i] = d .. ' ' .. kind .. ' ' .. (at < 1e14 and at or fmt('%.0f', at))
     end
   end
-  out[i] = line
   seen = i
   if used > budget then break end
 end

@@ -32,7 +32,7 @@ export function parsePage(page: Page): KeyState[] {
     .split('\n')
     .map((line) => {
       if (line === '-') return { type: 'none', digest: '-', expireAt: undefined };
-      const [digest = '', type = '?', expireAt] = line.split(' ');
+      const [digest = '', type = '', expireAt] = line.split(' ');
       return { type, digest, expireAt: expireAt === undefined ? undefined : Number(expireAt) };
     });
 }

@@ -150,7 +150,7 @@ export type Depth = 'meta' | 'quick' | 'typed' | 'full';
 
 /** One key as one side has it. */
 export interface KeyState {
-  /** `none`: absent or expired; `?`: not asked for (depth quick). */
+  /** `none`: absent or expired. */
   type: string;
   /** 40 hex digits or four sums; `B`: too large to digest in a script; `=`: not asked for. */
   digest: string;

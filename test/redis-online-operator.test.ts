@@ -122,8 +122,7 @@ test('the compare finds what differs: it parks with counts and names, and is don
 
 describe('the first copy is cut off before its end, again and again', () => {
   const LIMIT = 'client-output-buffer-limit';
-  const limitOf = (server: RedisServer) =>
-    asking(server, async (redis) => (await redis.config('GET', LIMIT))[1]);
+  const limitOf = (server: RedisServer) => asking(server, async (redis) => (await redis.config('GET', LIMIT))[1]);
 
   /** A copy that takes seconds, a buffer that is full in a fraction of one. */
   async function loops(scene: Scene): Promise<() => Promise<void>> {

@@ -60,8 +60,8 @@ export async function startPair(
       const keys = await from.keysBuffer('*');
       for (const key of keys) {
         const [dump, at] = await Promise.all([from.dumpBuffer(key), from.pexpiretime(key)]);
-        // It expired meanwhile.
-        if (dump === null) continue;
+        // It expired meanwhile, before DUMP or only before PEXPIRETIME: restored then, it would never expire.
+        if (dump === null || at === -2) continue;
         await to.callBuffer('RESTORE', [key, at < 0 ? 0 : at, dump, 'REPLACE', 'ABSTTL']);
       }
       from.disconnect();

@@ -27,6 +27,8 @@ export interface SceneOptions {
   id: string;
   keys?: number;
   rate?: number;
+  /** Of the application; default 4. */
+  clients?: number;
   /** Laid over the migration. */
   more?: Record<string, unknown>;
   gate?: 'manual' | 'auto';
@@ -49,7 +51,11 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
   const [sourceWire, targetWire] = await Promise.all([startTripwire(source.port), startTripwire(target.port)]);
   stage.endLater(sourceWire, () => sourceWire.close());
   stage.endLater(targetWire, () => targetWire.close());
-  const app = startApp({ endpoint: { host: source.host, port: source.port }, rate: options.rate ?? 500, clients: 4 });
+  const app = startApp({
+    endpoint: { host: source.host, port: source.port },
+    rate: options.rate ?? 500,
+    clients: options.clients ?? 4,
+  });
   stage.endLater(app, () => app.stop());
   const control = await controlApp(app);
   stage.endLater(control, () => control.close());

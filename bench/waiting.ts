@@ -100,21 +100,20 @@ async function startTheRest(stand: Stand, ids: string[], pairs: Pair[], say: (te
       some.map((id, i) => startMigration(stand.client, { migration: file(id, pairs[(from + i) % PAIRS]!) })),
     );
     const atGate = from + some.length;
-    await until(`${atGate} migrations are at their gates`, ALL_WITHIN_MS, async () =>
-      (await waiting(stand)) >= atGate - AT_ONCE / 2 ? true : undefined,
-    );
+    await untilWaiting(stand, atGate - AT_ONCE / 2);
     if (from % 200 < AT_ONCE) say(`${atGate} of ${ids.length} are started`);
   }
-  await until(`${ids.length} migrations are at their gates`, ALL_WITHIN_MS, async () =>
-    (await waiting(stand)) >= ids.length ? true : undefined,
-  );
+  await untilWaiting(stand, ids.length);
 }
 
-async function waiting(stand: Stand): Promise<number> {
-  const { count } = await stand.client.workflow.count(
-    `${SearchAttributes.phase.name} = 'waiting' AND ExecutionStatus = 'Running'`,
+async function untilWaiting(stand: Stand, count: number): Promise<void> {
+  const query = `${SearchAttributes.phase.name} = 'waiting' AND ExecutionStatus = 'Running'`;
+  await until(
+    `${count} migrations are at their gates`,
+    ALL_WITHIN_MS,
+    async () => ((await stand.client.workflow.count(query)).count >= count ? true : undefined),
+    1_000,
   );
-  return count;
 }
 
 async function untilAllAreReady(stand: Stand, ids: string[], say: (text: string) => void): Promise<void> {

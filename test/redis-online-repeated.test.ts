@@ -1,5 +1,5 @@
 /** Twenty cutovers under thousands of writes a second: no acknowledged write lost in any, and how long writes stood still. */
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, test } from 'vitest';
 import { expectSwitched, openScene } from './stage/replicaof.ts';
 import { isDone, Stage, untilStatus } from './stage/stage.ts';
 

@@ -211,7 +211,11 @@ class RedisOnlineRunbook {
           details: [{ remedy: `see examples: cutover report ${migration.id}; then retry` }],
         });
       },
-      (result) => `${result.keysCompared} keys are equal`,
+      // A key that moved at every reading is proven neither equal nor different: it must not count as equal.
+      ({ keysCompared, unsettled }) =>
+        unsettled === 0
+          ? `${keysCompared} keys are equal`
+          : `no difference in ${keysCompared} keys; ${unsettled} of them changed at every reading and are not proven equal`,
     );
   }
 

@@ -8,6 +8,7 @@ import pLimit from 'p-limit';
 import { startMigration, type MigrationSource } from '../client/index.ts';
 import { fillRedis } from '../sandbox/app/fill.ts';
 import { startApp } from '../sandbox/app/writer.ts';
+import type { RunningProcess } from '../sandbox/runtime/process.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import { SearchAttributes, statusQuery } from '../spec/contract.ts';
 import { coresBetween, usageOf, type Usage } from './process-usage.ts';
@@ -47,7 +48,7 @@ export const run: Bench = async ({ quick, say }) => {
     // The first of each pair attaches it; the others adopt it.
     const firsts = ids.slice(0, PAIRS).map((id, i) => startMigration(stand.client, { migration: file(id, pairs[i]!) }));
     for (const handle of await Promise.all(firsts)) await untilGateIsReady(handle);
-    await startTheRest(stand, ids, pairs, say);
+    await startTheRest(stand, worker, { ids, pairs, say });
     const startSeconds = (performance.now() - started) / 1000;
     await untilAllAreReady(stand, ids, say);
     const sample = ids.filter((_, i) => i % Math.ceil(count / SAMPLE) === 0);
@@ -93,25 +94,33 @@ function file(id: string, { source, target }: Pair): MigrationSource {
   };
 }
 
-async function startTheRest(stand: Stand, ids: string[], pairs: Pair[], say: (text: string) => void): Promise<void> {
+async function startTheRest(
+  stand: Stand,
+  worker: RunningProcess,
+  { ids, pairs, say }: { ids: string[]; pairs: Pair[]; say: (text: string) => void },
+): Promise<void> {
   for (let from = PAIRS; from < ids.length; from += AT_ONCE) {
     const some = ids.slice(from, from + AT_ONCE);
     await Promise.all(
       some.map((id, i) => startMigration(stand.client, { migration: file(id, pairs[(from + i) % PAIRS]!) })),
     );
     const atGate = from + some.length;
-    await untilWaiting(stand, atGate - AT_ONCE / 2);
+    await untilWaiting(stand, worker, atGate - AT_ONCE / 2);
     if (from % 200 < AT_ONCE) say(`${atGate} of ${ids.length} are started`);
   }
-  await untilWaiting(stand, ids.length);
+  await untilWaiting(stand, worker, ids.length);
 }
 
-async function untilWaiting(stand: Stand, count: number): Promise<void> {
+/** @throws Error where the worker has ended, which the server would not tell */
+async function untilWaiting(stand: Stand, worker: RunningProcess, count: number): Promise<void> {
   const query = `${SearchAttributes.phase.name} = 'waiting' AND ExecutionStatus = 'Running'`;
   await until(
     `${count} migrations are at their gates`,
     ALL_WITHIN_MS,
-    async () => ((await stand.client.workflow.count(query)).count >= count ? true : undefined),
+    async () => {
+      if (worker.exit) throw new Error(`the worker ended (${JSON.stringify(worker.exit)}): see ${worker.logFile}`);
+      return (await stand.client.workflow.count(query)).count >= count ? true : undefined;
+    },
     1_000,
   );
 }

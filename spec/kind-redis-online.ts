@@ -1,5 +1,6 @@
 /** `kind: redis-online`: a running Redis to ElastiCache, or to any Redis or Valkey, with the application writing. */
 import { z } from 'zod';
+import { gate } from './gate.ts';
 import { hook } from './hooks.ts';
 import { migrationBase } from './migration-base.ts';
 import { awsSettings, duration, host, port, redisEndpoint, replicationGroupId } from './values.ts';
@@ -25,25 +26,6 @@ const inSync = z.strictObject({
   readings: z.int().min(1).max(1000).default(5).describe('that many in a row'),
   interval: duration({ min: '50ms', max: '1h' }).prefault('1s'),
 });
-
-const gate = z.union(
-  [
-    z.enum(['manual', 'auto']),
-    z
-      .strictObject({
-        from: z.iso.datetime({
-          offset: true,
-          error: 'expected a date and time with offset, 2026-11-21T02:00:00+09:00',
-        }),
-        to: z.iso.datetime({ offset: true, error: 'expected a date and time with offset, 2026-11-21T04:00:00+09:00' }),
-      })
-      .refine(({ from, to }) => !(Date.parse(from) >= Date.parse(to)), {
-        error: 'expected a time after `from`',
-        path: ['to'],
-      }),
-  ],
-  { error: 'expected manual, auto, or a window { from, to }' },
-);
 
 const phaseBudgets = (complete: string) =>
   z

@@ -74,26 +74,39 @@ export const port = z
   .min(1, { error: 'expected a port, 1 to 65535' })
   .max(65535, { error: 'expected a port, 1 to 65535' });
 
+const tls = z
+  .union(
+    [
+      z.boolean(),
+      z.strictObject({
+        ca: z.string().optional().describe("a PEM file on the worker with the server's authority"),
+        serverName: z.string().optional().describe('the name in the certificate, if it is not the host'),
+      }),
+    ],
+    { error: 'expected true, false or a mapping { ca, serverName }' },
+  )
+  .default(false);
+
 /** How the worker reaches a Redis or Valkey server. */
 export const redisEndpoint = z.strictObject({
   host: host.describe('as the worker reaches it'),
   port: port.default(6379),
   username: z.string().min(1).optional().describe('ACL user; leave out for the default user'),
   password: secretRef.optional(),
-  tls: z
-    .union(
-      [
-        z.boolean(),
-        z.strictObject({
-          ca: z.string().optional().describe("a PEM file on the worker with the server's authority"),
-          serverName: z.string().optional().describe('the name in the certificate, if it is not the host'),
-        }),
-      ],
-      { error: 'expected true, false or a mapping { ca, serverName }' },
-    )
-    .default(false),
+  tls,
 });
 export type RedisEndpoint = z.output<typeof redisEndpoint>;
+
+/** How the worker reaches a Postgres database. */
+export const postgresEndpoint = z.strictObject({
+  host: host.describe('as the worker reaches it'),
+  port: port.default(5432),
+  database: z.string().min(1),
+  user: z.string().min(1).describe('not one that the application uses: those are fenced'),
+  password: secretRef.optional(),
+  tls,
+});
+export type PostgresEndpoint = z.output<typeof postgresEndpoint>;
 
 /** AWS connection settings. Credentials come from the SDK's own chain on the worker, never from a file. */
 export const awsSettings = z.strictObject({

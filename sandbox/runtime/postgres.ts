@@ -1,7 +1,7 @@
 /** Real Postgres servers for tests, sandbox and demo: initdb, start, stop, kill, restart, clients. */
 import { chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client, type ClientConfig, type QueryResultRow } from 'pg';
 import { LOOPBACK, assertPortFree, freePort } from './ports.ts';
 import { postgresPrograms } from './postgres-programs.ts';
 import { startProcess } from './process.ts';
@@ -38,9 +38,9 @@ export interface PostgresServer {
   /** SIGSTOP and SIGCONT: a server that hangs (the postmaster alone: open sessions go on). */
   signal(signal: NodeJS.Signals): void;
   /** A connected client; ended by stop(). Options go over { host, port, user, password, database: 'postgres' }. */
-  connect(options?: pg.ClientConfig): Promise<pg.Client>;
+  connect(options?: ClientConfig): Promise<Client>;
   /** One statement as the superuser. */
-  query<R extends pg.QueryResultRow = Record<string, unknown>>(
+  query<R extends QueryResultRow = Record<string, unknown>>(
     text: string,
     values?: unknown[],
     database?: string,
@@ -111,8 +111,8 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Post
     });
   };
   const defaults = { host: LOOPBACK, port, user: 'postgres', password, database: 'postgres' };
-  const once = async <R extends pg.QueryResultRow>(text: string, values: unknown[] = [], database = 'postgres') => {
-    const client = new pg.Client({ ...defaults, database, connectionTimeoutMillis: 5_000 });
+  const once = async <R extends QueryResultRow>(text: string, values: unknown[] = [], database = 'postgres') => {
+    const client = new Client({ ...defaults, database, connectionTimeoutMillis: 5_000 });
     client.on('error', () => {}); // The query itself rejects.
     try {
       await client.connect();
@@ -122,7 +122,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Post
     }
   };
   let running = await launch();
-  const clients = new Set<pg.Client>();
+  const clients = new Set<Client>();
   const endClients = async () => {
     await Promise.all([...clients].map((client) => client.end().catch(() => {})));
     clients.clear();
@@ -156,7 +156,7 @@ export async function startPostgres(options: StartPostgresOptions): Promise<Post
       running = await launch();
     },
     connect: async (more = {}) => {
-      const client = new pg.Client({ ...defaults, ...more });
+      const client = new Client({ ...defaults, ...more });
       client.on('error', () => {}); // A query rejects by itself; an idle session's end must not end the process.
       await client.connect();
       clients.add(client);

@@ -5,11 +5,11 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { REFUSED, type Command } from '../spec/contract.ts';
+import { REFUSED } from '../spec/contract.ts';
 import { Failed, Refused, Unreachable } from './errors.ts';
 
 export interface SentCommand {
-  command: Command;
+  command: string;
   id: string;
   address: string;
   taskQueue: string;

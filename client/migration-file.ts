@@ -1,10 +1,12 @@
 /** Reads a migration's file. All that is wrong with it is said at once, each with file:line:column and a mend. */
 import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { z } from 'zod';
 import { migrationFile, type Migration } from '../spec/migration.ts';
 import { WrongFile } from './errors.ts';
 import type { FileProblem } from './file-problem.ts';
 import { valueAt, valueProblems, type ValueProblem } from './issue-text.ts';
+import { readDocuments } from './json-documents.ts';
 import { readYaml, type Position } from './yaml-text.ts';
 
 /** A migration as its file (or a script) writes it: durations as `30s`, defaults left out. */
@@ -41,14 +43,14 @@ export async function loadMigrationFile(path: string): Promise<Migration> {
   } catch {
     throw refuse('is not UTF-8 text; is it the right file?');
   }
-  return parseMigration(text, path);
+  return parseMigration(text, path, dirname(path));
 }
 
 /**
- * Checks the text of a file; `name` is how messages call it.
+ * Checks the text of a file; `name` is how messages call it, and `folder` is where the documents are that it names.
  * @throws WrongFile with every problem.
  */
-export function parseMigration(text: string, name: string): Migration {
+export function parseMigration(text: string, name: string, folder = '.'): Migration {
   const wrong = (problems: (Position & { message: string; path?: string })[]) =>
     new WrongFile(
       name,
@@ -72,6 +74,11 @@ export function parseMigration(text: string, name: string): Migration {
     const message = `the file is ${what}, expected a mapping that begins with kind: redis-online`;
     throw wrong([...yaml.problems, { ...yaml.position([]), message }]);
   }
+  const documents = readDocuments(yaml.value, folder).map((problem) => ({
+    ...yaml.position(problem.path),
+    path: problem.path.join('.'),
+    message: problem.message,
+  }));
   const { migration, problems } = check(yaml.value);
   const placed = problems.map((problem) => ({
     ...(problem.at === 'parent'
@@ -80,7 +87,8 @@ export function parseMigration(text: string, name: string): Migration {
     path: problem.shown,
     message: problem.message,
   }));
-  if (!migration || yaml.problems.length > 0) throw wrong([...yaml.problems, ...placed]);
+  const all = [...yaml.problems, ...documents, ...placed];
+  if (!migration || all.length > 0) throw wrong(all);
   return migration;
 }
 

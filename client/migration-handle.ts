@@ -10,13 +10,16 @@ import {
 import { ApplicationFailure } from '@temporalio/common';
 import {
   commandUpdates,
+  leaveOutTableUpdate,
   planQuery,
+  reloadTableUpdate,
   SearchAttributes,
   statusQuery,
   WORKFLOW_TYPES,
   type Command,
   type CommandAnswer,
   type CommandInput,
+  type TableCommandInput,
 } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
 import { ENDED, type MigrationStatus, type Plan } from '../spec/status.ts';
@@ -51,6 +54,7 @@ export interface WatchOptions {
 
 const ANSWER_MS = 10_000;
 const COMMAND_MS = 30_000;
+const LEAVE_OUT_MS = 600_000;
 
 export class MigrationHandle {
   readonly id: string;
@@ -114,17 +118,38 @@ export class MigrationHandle {
   }
 
   /** Any command by its name. */
-  async command(command: Command, options: CommandOptions = {}): Promise<CommandAnswer> {
+  command(command: Command, options: CommandOptions = {}): Promise<CommandAnswer> {
+    const { by = operatorName(), reason, step } = options;
+    const input: CommandInput = { by, ...(reason ? { reason } : {}), ...(step ? { step } : {}) };
+    return this.update(command, options, () => this.workflow.executeUpdate(commandUpdates[command], { args: [input] }));
+  }
+
+  /** Loads one table of a Postgres migration again, while the others go on. `table`: `schema.table`. @throws as `approve` */
+  reloadTable(table: string, options: CommandOptions = {}): Promise<CommandAnswer> {
+    return this.update('reload-table', options, () =>
+      this.workflow.executeUpdate(reloadTableUpdate, { args: [tableInput(table, options)] }),
+    );
+  }
+
+  /** Takes one table out of a Postgres migration: it will not be on the target. @throws as `approve` */
+  leaveOutTable(table: string, options: CommandOptions = {}): Promise<CommandAnswer> {
+    // The task is stopped, changed and started again before the answer comes.
+    return this.update('leave-out-table', { timeoutMs: LEAVE_OUT_MS, ...options }, () =>
+      this.workflow.executeUpdate(leaveOutTableUpdate, { args: [tableInput(table, options)] }),
+    );
+  }
+
+  private async update(
+    command: string,
+    { timeoutMs = COMMAND_MS }: CommandOptions,
+    send: () => Promise<CommandAnswer>,
+  ): Promise<CommandAnswer> {
     const description = await this.describe();
     if (description.status.name !== 'RUNNING') throw new Refused(command, 'the migration has ended');
     // Asked first, and nothing is sent without one: a command must not wait for a worker, and act hours later.
     await expectWorker(this.client, description.taskQueue);
-    const { by = operatorName(), reason, step, timeoutMs = COMMAND_MS } = options;
-    const input: CommandInput = { by, ...(reason ? { reason } : {}), ...(step ? { step } : {}) };
     try {
-      return await call(this.client, timeoutMs, () =>
-        this.workflow.executeUpdate(commandUpdates[command], { args: [input] }),
-      );
+      return await call(this.client, timeoutMs, send);
     } catch (error) {
       throw commandFailure(error, {
         command,
@@ -252,4 +277,8 @@ export class MigrationHandle {
       );
     }
   }
+}
+
+function tableInput(table: string, { by = operatorName(), reason }: CommandOptions): TableCommandInput {
+  return { table, by, ...(reason ? { reason } : {}) };
 }

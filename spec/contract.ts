@@ -25,6 +25,7 @@ export function taskQueues(base: string) {
 export const WORKFLOW_TYPES: Record<Kind, string> = {
   'redis-online': 'redisOnline',
   'elasticache-backup': 'elasticacheBackup',
+  postgres: 'postgres',
 };
 
 export const SearchAttributes = {
@@ -90,6 +91,16 @@ export const commandUpdates = {
   skip: defineUpdate<CommandAnswer, [CommandInput]>('skip'),
   abort: defineUpdate<CommandAnswer, [CommandInput]>('abort'),
 } as const;
+
+/** What is done with a single table of a Postgres migration. */
+export interface TableCommandInput {
+  /** `schema.table`, as `cutover report` shows it. */
+  table: string;
+  by: string;
+  reason?: string;
+}
+export const reloadTableUpdate = defineUpdate<CommandAnswer, [TableCommandInput]>('reloadTable');
+export const leaveOutTableUpdate = defineUpdate<CommandAnswer, [TableCommandInput]>('leaveOutTable');
 
 /** `preflight` without a migration: the same checks, as a workflow of its own that changes nothing. */
 export const PREFLIGHT_WORKFLOW = 'preflight';

@@ -55,9 +55,55 @@ export const ecsServiceHook = z.strictObject({
   desiredCount: z.int().min(0).optional(),
 });
 
-export const hook = z.discriminatedUnion('type', [commandHook, webhookHook, ssmParameterHook, ecsServiceHook], {
-  error: 'expected a hook with type: command, webhook, ssm-parameter or ecs-service',
+const elbArn = (kind: string, like: string) =>
+  z.string().regex(new RegExp(`^arn:[\\w-]+:elasticloadbalancing:[\\w-]*:\\d*:${kind}/\\S+$`), {
+    error: `expected an ARN such as arn:aws:elasticloadbalancing:…:${like}`,
+  });
+const targetGroup = elbArn('targetgroup', 'targetgroup/new/0123456789abcdef');
+
+/**
+ * Has a listener's default action, or a rule's, forward to another target group, and waits until its targets are
+ * healthy. Undo puts the former action back.
+ */
+export const elbListenerHook = z
+  .strictObject({
+    ...shared,
+    type: z.literal('elb-listener'),
+    timeout: duration({ min: '1s', max: '2h' }).prefault('10m'),
+    listener: elbArn('listener', 'listener/app/web/…/…').optional().describe('its default action is changed'),
+    rule: elbArn('listener-rule', 'listener-rule/app/web/…/…/…').optional().describe('in place of listener'),
+    targetGroup,
+    healthy: z.int().min(1).optional().describe('so many healthy targets are enough; default: all that it has'),
+  })
+  .refine((h) => (h.listener === undefined) !== (h.rule === undefined), {
+    error: 'expected listener or rule, one of the two',
+  });
+
+/** Takes targets out of a target group, and waits until their connections are drained. Undo registers them again. */
+export const elbDeregisterHook = z.strictObject({
+  ...shared,
+  type: z.literal('elb-deregister'),
+  timeout: duration({ min: '1s', max: '2h' }).prefault('10m'),
+  targetGroup,
+  targets: z
+    .array(
+      z.strictObject({
+        id: z.string().min(1).describe('instance id, IP address, or ARN'),
+        port: z.int().min(1).max(65535).optional(),
+      }),
+    )
+    .min(1)
+    .optional()
+    .describe('default: all that are registered'),
 });
+
+export const hook = z.discriminatedUnion(
+  'type',
+  [commandHook, webhookHook, ssmParameterHook, ecsServiceHook, elbListenerHook, elbDeregisterHook],
+  {
+    error: 'expected a hook with type: command, webhook, ssm-parameter, ecs-service, elb-listener or elb-deregister',
+  },
+);
 export type Hook = z.output<typeof hook>;
 
 /** A hook's name for people: the file's, or what it acts on. */
@@ -72,5 +118,14 @@ export function hookTitle(h: Hook): string {
       return `SSM parameter ${h.parameter}`;
     case 'ecs-service':
       return `ECS service ${h.service}`;
+    case 'elb-listener':
+      return `load balancer to ${targetGroupName(h.targetGroup)}`;
+    case 'elb-deregister':
+      return `deregister ${h.targets?.map(({ id }) => id).join(', ') ?? 'targets'} of ${targetGroupName(h.targetGroup)}`;
   }
+}
+
+/** `new` of `arn:…:targetgroup/new/0123456789abcdef`. */
+export function targetGroupName(arn: string): string {
+  return arn.split('/')[1] ?? arn;
 }

@@ -1,13 +1,14 @@
 /** A migration as its YAML file says it: one schema over all kinds. */
 import { z } from 'zod';
 import { elasticacheBackup } from './kind-elasticache-backup.ts';
+import { postgres } from './kind-postgres.ts';
 import { redisOnline } from './kind-redis-online.ts';
 
-export const KINDS = ['redis-online', 'elasticache-backup'] as const;
+export const KINDS = ['redis-online', 'elasticache-backup', 'postgres'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** The whole file. Parsing fills in every default, so that a workflow never has to know one. */
-export const migrationFile = z.discriminatedUnion('kind', [redisOnline, elasticacheBackup], {
+export const migrationFile = z.discriminatedUnion('kind', [redisOnline, elasticacheBackup, postgres], {
   error: `expected one of: ${KINDS.join(', ')}`,
 });
 export type Migration = z.output<typeof migrationFile>;

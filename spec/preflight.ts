@@ -1,6 +1,13 @@
 /** The result of a preflight check. A check that could not run is `unknown`, never a pass. */
 export type CheckResult = 'pass' | 'warn' | 'fail' | 'unknown';
 
+/** A mend as a script: SQL for psql on `source` and `target`, shell on `aws` and `worker`. It is printed, never run. */
+export interface Fix {
+  side: 'source' | 'target' | 'aws' | 'worker';
+  /** What destroys something, or needs a decision, is commented out in it. */
+  script: string;
+}
+
 export interface CheckReport {
   /** As in facts, `S3` for a source's AUTH. */
   id: string;
@@ -9,6 +16,8 @@ export interface CheckReport {
   found: string;
   /** The exact command that mends it, or how to check by hand where the result is unknown. */
   remedy?: string;
+  /** The same as a script, where it is one. */
+  fix?: Fix;
 }
 
 export interface PreflightReport {

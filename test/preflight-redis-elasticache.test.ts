@@ -9,7 +9,7 @@ import { checksAt, elastiCacheChecks } from '../activities/redis/preflight/catal
 import type { RedisOnlineContext } from '../activities/redis/preflight/context.ts';
 import { elastiCacheContext, type ElastiCacheQuestions } from '../activities/redis/preflight/elasticache-context.ts';
 import { redisProbe } from '../activities/redis/preflight/probe.ts';
-import { runChecks } from '../activities/redis/preflight/run-checks.ts';
+import { runChecks } from '../activities/preflight/run-checks.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import { ErrorType } from '../spec/errors.ts';
 import type { CheckReport, CheckResult } from '../spec/preflight.ts';

@@ -2,10 +2,10 @@ import { assert as assertProperty, integer, property } from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { firstOverlap } from '../activities/elasticache/windows.ts';
 import { reachOf } from '../activities/redis/preflight/addresses.ts';
-import { CannotCheck, pass, unmet, warn, type Check } from '../activities/redis/preflight/check.ts';
+import { CannotCheck, pass, unmet, warn, type Check } from '../activities/preflight/check.ts';
 import { awsElastiCache, redisCli } from '../activities/redis/preflight/commands.ts';
 import { fullSyncSeconds, judgeBuffer, replicaBufferLimit } from '../activities/redis/preflight/replica-buffer.ts';
-import { runChecks } from '../activities/redis/preflight/run-checks.ts';
+import { runChecks } from '../activities/preflight/run-checks.ts';
 import { engineVersion, versionFromInfo, whyNotFollow } from '../activities/redis/preflight/versions.ts';
 import { rememberSecret } from '../activities/secrets/redact.ts';
 

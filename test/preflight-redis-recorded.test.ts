@@ -7,7 +7,7 @@ import { replicaOfChecks } from '../activities/redis/preflight/catalogue.ts';
 import type { RedisOnlineContext } from '../activities/redis/preflight/context.ts';
 import { redisProbe, type RedisProbe } from '../activities/redis/preflight/probe.ts';
 import { replicaOfContext } from '../activities/redis/preflight/replicaof-context.ts';
-import { runChecks } from '../activities/redis/preflight/run-checks.ts';
+import { runChecks } from '../activities/preflight/run-checks.ts';
 import type { CheckReport } from '../spec/preflight.ts';
 import { migrationOf, server, stopServers, type FileParts, type Pair } from './preflight-redis-servers.ts';
 

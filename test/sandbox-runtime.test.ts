@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GetParameterCommand, PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
@@ -387,6 +387,19 @@ describe('tools', { timeout: 120_000 }, () => {
     for (const part of [new RegExp(`^ToolError: ${name} `), /can't be had on this machine/, ...expected])
       expect(message).toMatch(part);
     expect(told.at(-1)?.state).toBe('failed');
+  });
+
+  test('postgres: its variable names the folder; pg_dump: the program', async () => {
+    const cache = folder();
+    const [server, dump] = [await ensureTool('postgres'), await ensureTool('pg_dump')];
+    expect(server.version).toMatch(/^\d+\./);
+    expect(dump.version).toMatch(/^\d+\./);
+    const env = nowhere(cache, { CUTOVER_POSTGRES_BIN: dirname(server.path), CUTOVER_PG_DUMP: dump.path });
+    expect(await ensureTool('postgres', { env })).toEqual(server);
+    const empty = ensureTool('postgres', { env: nowhere(cache, { CUTOVER_POSTGRES_BIN: folder() }) });
+    await expect(empty).rejects.toThrow(/CUTOVER_POSTGRES_BIN=.* is no fit postgres and initdb.*no initdb beside it/);
+    const wrong = ensureTool('pg_dump', { env: nowhere(cache, { CUTOVER_PG_DUMP: '/bin/sh' }) });
+    await expect(wrong).rejects.toThrow(/CUTOVER_PG_DUMP=\/bin\/sh is no fit pg_dump/);
   });
 
   test('a program chosen by its variable is used or refused, never passed over', async () => {

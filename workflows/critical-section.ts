@@ -53,16 +53,16 @@ export class Section {
   }
 
   /** Runs one phase, shown with its budget; an activity that measured itself says so in its result. */
-  async phase<T extends Measured | void>(name: string, budgetMs: number, body: () => Promise<T>): Promise<T> {
+  async phase<T>(name: string, budgetMs: number, body: () => Promise<T>): Promise<T> {
     this.run.board.update((status) => {
       status.progress = { text: `${name}, budget ${budgetMs} ms` };
     });
     const began = Date.now();
     const value = await body();
-    const timings = value?.phases ?? [{ name, ms: Date.now() - began, budgetMs }];
+    const { phases, writePauseMs } = (value ?? {}) as Measured;
     this.run.board.update(() => {
-      this.attempt.phases.push(...timings);
-      if (value?.writePauseMs !== undefined) this.attempt.writePauseMs = value.writePauseMs;
+      this.attempt.phases.push(...(phases ?? [{ name, ms: Date.now() - began, budgetMs }]));
+      if (writePauseMs !== undefined) this.attempt.writePauseMs = writePauseMs;
     });
     return value;
   }

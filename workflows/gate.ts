@@ -17,6 +17,8 @@ export interface GateOptions<R extends GateReading> {
   opens: 'manual' | 'auto' | { from: string; to: string };
   /** One long activity that returns at a material change. It is run again and again until the gate opens. */
   watch(last: R | undefined): Promise<R>;
+  /** Before the watch is tried again at an operator's word. */
+  beforeRetry?(): Promise<void>;
 }
 
 /**
@@ -82,7 +84,7 @@ async function watchUntilOpen<R extends GateReading>(
       last = result.value;
       show(run, id, result.value);
     } else {
-      await failed(run, id, result.error);
+      await failed(run, id, result.error, async () => options.beforeRetry?.());
       showClosed(run, id, options.title, opens);
       last = undefined;
     }
@@ -137,11 +139,16 @@ function show(run: Run, id: string, reading: GateReading): void {
 }
 
 /** The watcher itself failed for good: the operator is asked, and the gate is not open meanwhile. */
-async function failed(run: Run, id: string, error: unknown) {
+async function failed(run: Run, id: string, error: unknown, beforeRetry?: () => Promise<void>): Promise<void> {
   if (isCancellation(error)) return;
   run.rethrowUnlessFailure(error);
   show(run, id, { ready: false, notReady: reasonOf(error).message });
   await run.park(id, error as Error, ['retry', 'abort']);
+  try {
+    await beforeRetry?.();
+  } catch (again) {
+    await failed(run, id, again, beforeRetry);
+  }
 }
 
 interface Settled<T> {

@@ -13,6 +13,8 @@ export async function preflight(input: MigrationInput): Promise<PreflightReport>
       return act.quick.preflightRedisOnline.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
     case 'elasticache-backup':
       return act.quick.preflightBackup.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'postgres':
+      return act.quick.preflightPostgres.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
     default:
       throw ApplicationFailure.nonRetryable(
         `no preflight for ${(migration as { kind: string }).kind}`,

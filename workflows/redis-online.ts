@@ -7,7 +7,6 @@ import type { MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
 import { hookTitle } from '../spec/hooks.ts';
 import type { RedisOnline } from '../spec/kind-redis-online.ts';
-import type { PreflightReport } from '../spec/preflight.ts';
 import { syncProgress, type SyncState } from '../spec/redis-sync.ts';
 import type { MigrationStatus } from '../spec/status.ts';
 import { activityProxies } from './activity-options.ts';
@@ -16,12 +15,13 @@ import { reasonOf } from './failure-reason.ts';
 import { gate } from './gate.ts';
 import { elastiCacheEngine } from './redis-online-elasticache.ts';
 import { noteHooks, type Attached, type HooksProgress, type RedisOnlineEngine } from './redis-online-engine.ts';
+import { requirePassed } from './preflight-passed.ts';
 import { redisOnlinePlan } from './redis-online-plan.ts';
 import { replicaOfEngine } from './redis-online-replicaof.ts';
 import { conduct, type Run } from './runbook.ts';
 
 // At the gate nothing is urgent; what matters there is that a thousand waiting migrations stay cheap.
-const GATE_INTERVAL_FACTOR = 10;
+const GATE_INTERVAL_FACTOR = 15;
 // So many full copies mean that each is cut off before its end (facts/redis-aws 4.3).
 const LOOP = 2;
 
@@ -373,16 +373,5 @@ function copiesForEver(state: SyncState): ApplicationFailure {
           'on the source, memory allowing: redis-cli CONFIG SET client-output-buffer-limit "slave 0 0 0" (and a larger repl-backlog-size), then retry; or set fixFullResyncLoop: true',
       },
     ],
-  });
-}
-
-function requirePassed(report: PreflightReport): void {
-  const failed = report.checks.filter((check) => check.result === 'fail');
-  if (failed.length === 0) return;
-  throw ApplicationFailure.create({
-    type: ErrorType.preflight,
-    nonRetryable: true,
-    message: failed.map((check) => `${check.id} ${check.title}: ${check.found}`).join('; '),
-    details: [{ remedy: failed.map((check) => check.remedy).join('; ') }],
   });
 }

@@ -39,6 +39,9 @@ export interface Runbook {
   plan: Plan;
   undo: Record<string, Undo>;
   body(run: Run): Promise<void>;
+  /** What a pause stops beside the runbook, and its resume lets go on. Both may run twice. */
+  onPause?(run: Run): Promise<void>;
+  onResume?(run: Run): Promise<void>;
   /** After the journal was run backwards: proves that the source takes writes. */
   afterAbort?(run: Run): Promise<void>;
 }
@@ -191,15 +194,36 @@ export class Run {
 
   /** Where a migration may stop: takes a pause, an abort, and cuts the history where Temporal suggests it. */
   async border(next: string): Promise<void> {
+    await this.pauseWithin(next);
+    await this.breathe();
+  }
+
+  /** Takes a pause inside a step that waits for long. @throws Abort; TemporalFailure of what a pause stops */
+  async pauseWithin(step: string): Promise<void> {
     if (this.status.pausedBy && !this.aborting && !this.holding) {
+      const { phase } = this.status;
       this.board.update((status) => {
         status.phase = 'paused';
-        status.step = next;
+        status.step = step;
       });
+      await this.orWarn('it is paused, but not all of it', () => this.runbook.onPause?.(this));
       await condition(() => !this.status.pausedBy || this.aborting);
+      if (!this.aborting) await this.orWarn('it goes on, but not all of it', () => this.runbook.onResume?.(this));
+      this.board.update((status) => {
+        status.phase = phase;
+      });
     }
     if (this.aborting) throw new Abort('aborted');
-    await this.breathe();
+  }
+
+  /** A pause or its end must not fail a migration: what could not be stopped or started is said, and shows by itself. */
+  private async orWarn(what: string, body: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await body();
+    } catch (error) {
+      this.rethrowUnlessFailure(error);
+      this.board.warn(`${what}: ${reasonOf(error).message}`);
+    }
   }
 
   /** Continues as new where the history has grown long. Call only where no activity is under way. */

@@ -3,8 +3,11 @@
  * all activities. Endpoint, region and credentials come from the SDK's standard variables and profiles alone; that is
  * also how the sandbox is reached (`AWS_ENDPOINT_URL`), and the product does not know.
  */
+import { DatabaseMigrationServiceClient } from '@aws-sdk/client-database-migration-service';
 import { ECSClient } from '@aws-sdk/client-ecs';
+import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { ElastiCacheClient } from '@aws-sdk/client-elasticache';
+import { RDSClient } from '@aws-sdk/client-rds';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SSMClient } from '@aws-sdk/client-ssm';
 
@@ -36,6 +39,9 @@ const DECISIVE = [
   'AWS_ENDPOINT_URL_SSM',
   'AWS_ENDPOINT_URL_ECS',
   'AWS_ENDPOINT_URL_SECRETS_MANAGER',
+  'AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE',
+  'AWS_ENDPOINT_URL_RDS',
+  'AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2',
 ];
 
 const closers: (() => void)[] = [];
@@ -80,6 +86,9 @@ export const elasticacheOnce = perRegion((settings) => new ElastiCacheClient(set
 export const ssm = perRegion((settings) => new SSMClient(settings));
 export const ecs = perRegion((settings) => new ECSClient(settings));
 export const secretsManager = perRegion((settings) => new SecretsManagerClient(settings));
+export const dms = perRegion((settings) => new DatabaseMigrationServiceClient(settings));
+export const rds = perRegion((settings) => new RDSClient(settings));
+export const elbv2 = perRegion((settings) => new ElasticLoadBalancingV2Client(settings));
 
 /** Closes every client's sockets; the next use opens new ones. For the worker's end, after the last activity. */
 export function closeAwsClients(): void {

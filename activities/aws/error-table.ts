@@ -1,4 +1,4 @@
-/** What each AWS error means for a retry. One table; names and codes as facts/redis-aws 3.2 and 3.6 have them. */
+/** What each AWS error means for a retry. One table; names and codes as facts/redis-aws 3.2, 3.6 and postgres-dms 4.3 have them. */
 
 /**
  * - `retry`: a hiccup, soon over
@@ -23,13 +23,13 @@ const CREDENTIALS = "check the worker's credentials: `aws sts get-caller-identit
 const TABLE: readonly Row[] = [
   // APICallRateForCustomerExceeded is the one the SDK does not retry by itself [measured, facts 3.2].
   {
-    test: /^(Throttling|ThrottlingException|ThrottledException|RequestThrottled\w*|RequestLimitExceeded|TooManyRequestsException|APICallRateForCustomerExceeded|SlowDown|BandwidthLimitExceeded|ProvisionedThroughputExceededException|PriorRequestNotComplete|TooManyUpdates|EC2ThrottledException)(Fault)?$/,
+    test: /^(Throttling|ThrottlingException|ThrottledException|RequestThrottled\w*|RequestLimitExceeded|TooManyRequestsException|APICallRateForCustomerExceeded|SlowDown|BandwidthLimitExceeded|ProvisionedThroughputExceededException|PriorRequestNotComplete|TooManyUpdates|EC2ThrottledException|KMSThrottling)(Fault)?$/,
     retry: 'slow',
     meaning: 'throttled',
     remedy: 'nothing to do: it is tried again, slower; lower the number of migrations at once if it goes on',
   },
   {
-    test: /Quota\w*(Exceeded|Fault)|LimitExceeded|QuotaExceeded|InsufficientCacheClusterCapacity/i,
+    test: /Quota\w*(Exceeded|Fault)|LimitExceeded|QuotaExceeded|InsufficientCacheClusterCapacity|^InsufficientResourceCapacity|^TooMany(Targets|Registrations\w*|Actions|Rules|Listeners)|AssociationLimit/i,
     retry: 'never',
     meaning: 'invalid',
     remedy: 'raise the quota (Service Quotas), or free what is no longer needed, then retry the step',
@@ -39,8 +39,15 @@ const TABLE: readonly Row[] = [
     retry: 'busy',
     meaning: 'busy',
   },
+  // DMS says all of these of a key that it may not use; they stand before the wider patterns of states and names.
   {
-    test: /^(AccessDenied|AccessDeniedException|UnauthorizedOperation|NotAuthorized|OptInRequired|KMSAccessDenied\w*|AccessDeniedFault)$/,
+    test: /^KMS(Fault|AccessDenied\w*|Disabled\w*|InvalidState\w*|NotFound\w*|KeyNotAccessible\w*)$/,
+    retry: 'never',
+    meaning: 'denied',
+    remedy: 'enable the KMS key, and let DMS and the worker use it (its key policy), then retry the step',
+  },
+  {
+    test: /^(AccessDenied|AccessDeniedException|UnauthorizedOperation|NotAuthorized|OptInRequired|AccessDeniedFault|S3AccessDenied\w*|SNSNoAuthorization\w*|OperationNotPermitted\w*)$/,
     retry: 'never',
     meaning: 'denied',
     remedy: "give the worker's role the permission that the message names (docs list them all), then retry the step",
@@ -65,12 +72,12 @@ const TABLE: readonly Row[] = [
     remedy: 'check the name, the region and the account of the worker',
   },
   {
-    test: /^(InvalidParameter\w*|InvalidAction|MissingParameter|ValidationError|ValidationException|ClientException|MalformedQueryString|MalformedInput\w*|InvalidRequest\w*|InvalidInput\w*|SerializationException|UnsupportedOperation\w*|UnknownOperation\w*|ParameterPatternMismatchException|ParameterMaxVersionLimitExceeded|HierarchyTypeMismatchException|ParameterVersionNotFound|\w*FeatureNotSupported(Fault)?|\w*AlreadyExists(Fault|Exception)?|ReplicationGroup(Already|Not)UnderMigrationFault|MigrationHealthFault|PlatformTaskDefinitionIncompatibilityException|PlatformUnknownException)$/,
+    test: /^(InvalidParameter\w*|InvalidAction|MissingParameter|ValidationError|ValidationException|ClientException|MalformedQueryString|MalformedInput\w*|InvalidRequest\w*|InvalidInput\w*|SerializationException|UnsupportedOperation\w*|UnknownOperation\w*|ParameterPatternMismatchException|ParameterMaxVersionLimitExceeded|HierarchyTypeMismatchException|ParameterVersionNotFound|\w*FeatureNotSupported(Fault)?|\w*AlreadyExists(Fault|Exception)?|ReplicationGroup(Already|Not)UnderMigrationFault|MigrationHealthFault|PlatformTaskDefinitionIncompatibilityException|PlatformUnknownException|InvalidSubnet|SubnetAlreadyInUse|ReplicationSubnetGroupDoesNotCoverEnoughAZs|SNSInvalidTopic(Fault)?|InvalidCertificate(Fault)?|UpgradeDependencyFailure(Fault)?|InvalidOperation(Fault|Exception)?|FailedDependency(Fault)?|InvalidTarget(Exception)?|InvalidConfigurationRequest(Exception)?|IncompatibleProtocols(Exception)?|UnsupportedProtocol(Exception)?|PriorityInUse(Exception)?)$/,
     retry: 'never',
     meaning: 'invalid',
   },
   {
-    test: /^(InternalFailure|InternalError|InternalServerError|InternalServiceError|InternalServiceErrorException|ServerException|ServiceUnavailable|ServiceUnavailableException|ServiceLinkedRoleNotFoundFault)$/,
+    test: /^(InternalFailure|InternalError|InternalServerError|InternalServiceError|InternalServiceErrorException|ServerException|ServiceUnavailable|ServiceUnavailableException|ServiceLinkedRoleNotFoundFault|HealthUnavailable(Exception)?)$/,
     retry: 'slow',
     meaning: 'unreachable',
   },

@@ -1,6 +1,6 @@
 /** What the checks of a replication group look at, and the commands that mend one. */
 import type { RedisOnlineElastiCache } from '../../spec/kind-redis-online.ts';
-import { CannotCheck, type Check } from '../redis/preflight/check.ts';
+import { CannotCheck, type Check } from '../preflight/check.ts';
 import { awsElastiCache } from '../redis/preflight/commands.ts';
 import type { RedisOnlineContext } from '../redis/preflight/context.ts';
 import type { GroupFacts } from './replication-group.ts';

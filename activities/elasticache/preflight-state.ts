@@ -1,6 +1,6 @@
 /** What a replication group is doing: its status, its nodes, whose it is, what is planned for it (facts/redis-aws 3.1, 4.1). */
 import { ErrorType } from '../../spec/errors.ts';
-import { CannotCheck, fail, pass, unknown, unmet, warn, type Finding } from '../redis/preflight/check.ts';
+import { CannotCheck, fail, pass, unknown, unmet, warn, type Finding } from '../preflight/check.ts';
 import { awsElastiCache } from '../redis/preflight/commands.ts';
 import { followsOurSource } from '../redis/preflight/context.ts';
 import { failureOf, reachable } from '../redis/preflight/reachable.ts';

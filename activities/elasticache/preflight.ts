@@ -1,5 +1,5 @@
 /** What a replication group must be, to be the target of StartMigration (facts/redis-aws 4.1, T rows). */
-import { pass, unmet } from '../redis/preflight/check.ts';
+import { pass, unmet } from '../preflight/check.ts';
 import { anew, aws, describe, group, modify, type GroupCheck } from './preflight-context.ts';
 import { groupStateChecks } from './preflight-state.ts';
 

@@ -13,12 +13,14 @@ import { redact } from '../secrets/redact.ts';
 import { resolveSecret } from '../secrets/resolve.ts';
 import { runCommand, undoCommand } from './command.ts';
 import { captureService, runService, undoService, type EcsUndo } from './ecs-service.ts';
+import { captureTargets, runDeregister, undoDeregister, type ElbDeregisterUndo } from './elb-deregister.ts';
+import { captureActions, runListener, undoListener, type ElbListenerUndo } from './elb-listener.ts';
 import { withinTimeout, type HookContext } from './hook-context.ts';
 import { captureParameter, runParameter, undoParameter, type SsmUndo } from './ssm-parameter.ts';
 import { runWebhook, undoWebhook } from './webhook.ts';
 
 /** What undo has to know beside the file. Nothing for commands and webhooks: their undo is in the file. */
-export type HookUndo = SsmUndo | EcsUndo | { type: 'command' | 'webhook' };
+export type HookUndo = SsmUndo | EcsUndo | ElbListenerUndo | ElbDeregisterUndo | { type: 'command' | 'webhook' };
 
 export interface HookDone {
   /** In the file's list, from 0. */
@@ -91,7 +93,7 @@ export async function runHooks(args: RunHooksArgs): Promise<{ done: HookDone[] }
         const known = [...(args.before ?? []), ...done].find((entry) => entry.index === index)?.undoState;
         const undoState = known ?? (await capture(hook, context));
         journal({ index, undoState, complete: false });
-        await apply(hook, context);
+        await apply(hook, undoState, context);
         journal({ index, undoState, complete: true });
       });
     } catch (error) {
@@ -181,14 +183,19 @@ function detailsOf(error: ApplicationFailure | undefined): { remedy?: string; fa
 async function capture(hook: Hook, context: HookContext): Promise<HookUndo> {
   if (hook.type === 'ssm-parameter') return await captureParameter(hook, context);
   if (hook.type === 'ecs-service') return await captureService(hook, context);
+  if (hook.type === 'elb-listener') return await captureActions(hook, context);
+  if (hook.type === 'elb-deregister') return await captureTargets(hook, context);
   return { type: hook.type };
 }
 
-async function apply(hook: Hook, context: HookContext): Promise<void> {
+async function apply(hook: Hook, state: HookUndo, context: HookContext): Promise<void> {
   if (hook.type === 'command') return await runCommand(hook, context);
   if (hook.type === 'webhook') return await runWebhook(hook, context);
   if (hook.type === 'ssm-parameter') return await runParameter(hook, context);
-  return await runService(hook, context);
+  if (hook.type === 'ecs-service') return await runService(hook, context);
+  if (hook.type === 'elb-listener') return await runListener(hook, context);
+  if (state.type === 'elb-deregister') return await runDeregister(hook, state, context);
+  throw anotherHooks(state);
 }
 
 async function undo(hook: Hook, state: HookUndo, context: HookContext): Promise<void> {
@@ -196,7 +203,15 @@ async function undo(hook: Hook, state: HookUndo, context: HookContext): Promise<
   if (hook.type === 'webhook') return await undoWebhook(hook, context);
   if (hook.type === 'ssm-parameter' && state.type === 'ssm-parameter') return await undoParameter(hook, state, context);
   if (hook.type === 'ecs-service' && state.type === 'ecs-service') return await undoService(hook, state, context);
-  throw permanent(ErrorType.hook, `the journal is of another hook (${state.type}): was the list of hooks changed?`);
+  if (hook.type === 'elb-listener' && state.type === 'elb-listener') return await undoListener(hook, state, context);
+  if (hook.type === 'elb-deregister' && state.type === 'elb-deregister') {
+    return await undoDeregister(hook, state, context);
+  }
+  throw anotherHooks(state);
+}
+
+function anotherHooks(state: HookUndo): Error {
+  return permanent(ErrorType.hook, `the journal is of another hook (${state.type}): was the list of hooks changed?`);
 }
 
 function secretsOf(hook: Hook) {

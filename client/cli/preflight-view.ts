@@ -22,6 +22,11 @@ export function preflightText(report: PreflightReport): string {
 function checkLines({ id, title, result, found, remedy }: CheckReport): string[] {
   const line = `  ${id.padEnd(4)} ${title}: ${found}`;
   return remedy && result !== 'pass'
-    ? [line, `       ${pc.bold(result === 'unknown' ? 'by hand:' : 'mend:')} ${remedy}`]
+    ? [line, `       ${pc.bold(result === 'unknown' ? 'by hand:' : 'mend:')} ${indented(remedy)}`]
     : [line];
+}
+
+/** A script has several lines; they stay below their check. */
+function indented(text: string): string {
+  return text.replaceAll(/\r\n|\r|\n/g, '\n             ');
 }

@@ -4,10 +4,12 @@ import { createRequire } from 'node:module';
 import { addAbort } from './abort.ts';
 import { addApprove } from './approve.ts';
 import { EXIT_CODES_HELP } from './exit-code.ts';
+import { addLeaveOutTable } from './leave-out-table.ts';
 import { addList } from './list.ts';
 import { addPause } from './pause.ts';
 import { addPlan } from './plan.ts';
 import { addPreflight } from './preflight.ts';
+import { addReloadTable } from './reload-table.ts';
 import { addReport } from './report.ts';
 import { addResume } from './resume.ts';
 import { addRetry } from './retry.ts';
@@ -61,7 +63,18 @@ export function program(json: boolean): Command {
   root.commandsGroup('Run:');
   for (const add of [addWorker, addStart, addList, addStatus, addWatch, addReport]) add(root);
   root.commandsGroup('Decide:');
-  for (const add of [addApprove, addPause, addResume, addRetry, addSkip, addAbort, addUnfence]) add(root);
+  for (const add of [
+    addApprove,
+    addPause,
+    addResume,
+    addRetry,
+    addSkip,
+    addAbort,
+    addReloadTable,
+    addLeaveOutTable,
+    addUnfence,
+  ])
+    add(root);
   root.commandsGroup('Try out:');
   addSandbox(root);
   return root;

@@ -25,20 +25,33 @@ export function addUnfence(program: Command): void {
 async function unfence(file: string, options: UnfenceOptions): Promise<ExitCode> {
   const { loadMigrationFile } = await import('../migration-file.ts');
   const migration = await loadMigrationFile(file);
-  if (migration.kind !== 'redis-online') {
+  if (migration.kind === 'elasticache-backup') {
     const { WrongUsage } = await import('../errors.ts');
     throw new WrongUsage(`${file} is of kind ${migration.kind}, which fences nothing`);
   }
   const { source, target } = migration;
   const where = `${source.host}:${source.port}`;
   const to = 'replicationGroup' in target ? target.replicationGroup : `${target.host}:${target.port}`;
-  const question = `Was ${to} certainly NOT promoted? Writes to ${where} would be lost to it. Lift the fence?`;
+  const question =
+    migration.kind === 'postgres'
+      ? `Has ${to} certainly NOT taken a write from the application? Writes to ${where} would be lost to it. Lift the fence?`
+      : `Was ${to} certainly NOT promoted? Writes to ${where} would be lost to it. Lift the fence?`;
   if (!(await confirm(question, options.yes))) {
     note('nothing was changed');
     return ExitCode.failed;
   }
-  const activity = await import('../../activities/redis/unfence.ts');
-  const lifted = await activity.unfence(source, { migration: migration.id, ...(options.force ? { force: true } : {}) });
+  const given = { migration: migration.id, ...(options.force ? { force: true } : {}) };
+  const lifted = await lift();
   print(options, { source: where, ...lifted }, () => `${where}: ${lifted.detail}`);
   return ExitCode.done;
+
+  async function lift(): Promise<{ detail: string }> {
+    if (migration.kind === 'postgres') {
+      const { unfencePostgres } = await import('../../activities/postgres/unfence.ts');
+      return unfencePostgres(migration.source, given);
+    }
+    const { unfence: unfenceRedis } = await import('../../activities/redis/unfence.ts');
+    if (migration.kind !== 'redis-online') throw new Error(`nothing fences ${migration.kind}`);
+    return unfenceRedis(migration.source, given);
+  }
 }

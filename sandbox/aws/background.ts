@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { appendFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -17,6 +18,8 @@ export class Background {
 
   constructor(logFile: string) {
     this.#logFile = logFile;
+    // Every job that waits listens: many at a time are no leak.
+    setMaxListeners(0, this.#abort.signal);
   }
 
   get stopped(): boolean {
@@ -43,6 +46,22 @@ export class Background {
       await delay(ms, undefined, { signal: this.#abort.signal });
     } catch {
       throw new Stopped();
+    }
+  }
+
+  /** The work's outcome. @throws Stopped when the emulator stops before; what the work comes to then is nobody's any more. */
+  async orStopped<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#abort;
+    let onAbort = (): void => {};
+    const stopped = new Promise<never>((_, reject) => {
+      onAbort = () => reject(new Stopped());
+      if (signal.aborted) onAbort();
+      else signal.addEventListener('abort', onAbort, { once: true });
+    });
+    try {
+      return await Promise.race([work, stopped]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
     }
   }
 

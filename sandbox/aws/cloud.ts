@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Background } from './background.ts';
 import type { CustomerBuckets } from './customer-buckets.ts';
+import type { DmsCloud } from './dms/engines.ts';
 import { clusterNotFound, groupNotFound } from './faults.ts';
 import type { NodePool } from './nodes.ts';
 import type { Script } from './script.ts';
@@ -19,6 +20,7 @@ export interface Cloud {
   readonly timing: Timing;
   readonly script: Script;
   readonly buckets: CustomerBuckets;
+  readonly dms: DmsCloud;
 }
 
 /** @throws AwsFault ReplicationGroupNotFoundFault. */

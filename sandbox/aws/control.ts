@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { findGroup, findNode } from './cloud.ts';
 import type { Cloud } from './cloud.ts';
+import type { EngineScript } from './dms/engine/contract.ts';
+import { DMS_COMMANDS, DmsControl } from './dms/control.ts';
 import { emit } from './events.ts';
 import type { CallHook, CallRecord } from './script.ts';
 import { primaryOf } from './state.ts';
@@ -70,6 +72,7 @@ export const COMMANDS = {
   /** Background work that failed in a way nobody foresaw; empty in a sandbox that is well. */
   failures: z.strictObject({}),
   nodes: z.strictObject({ group: z.string().optional() }),
+  ...DMS_COMMANDS,
   /** Forgets all faults, delays and hooks. Timing and the call log stay. */
   reset: z.strictObject({}),
 } as const;
@@ -89,10 +92,12 @@ export interface RunningNode {
 
 /** Scripts the emulated AWS: slow states, faults, deaths; and shows what it was asked. */
 export class Control {
+  readonly dms: DmsControl;
   readonly #cloud: Cloud;
 
   constructor(cloud: Cloud) {
     this.#cloud = cloud;
+    this.dms = new DmsControl(cloud);
   }
 
   setTiming(given: Given<'setTiming'>): void {
@@ -217,8 +222,24 @@ export class Control {
     return this.#cloud.script.onCall(name, phase, fn);
   }
 
+  /** The HTTP page's names of what `dms` does. */
+  dmsScript(given: Given<'dmsScript'>): void {
+    const { task, script } = COMMANDS.dmsScript.parse(given);
+    this.dms.script(task, script as EngineScript);
+  }
+
+  async dmsFailTask(given: Given<'dmsFailTask'>): Promise<void> {
+    const { task, ...end } = COMMANDS.dmsFailTask.parse(given);
+    await this.dms.failTask(task, end);
+  }
+
+  dmsLatency(given: Given<'dmsLatency'>): { source: number; target: number } {
+    return this.dms.latency(COMMANDS.dmsLatency.parse(given).task);
+  }
+
   reset(given: Given<'reset'> = {}): void {
     COMMANDS.reset.parse(given);
+    this.#cloud.dms.engines.reset();
     this.#cloud.script.reset();
     this.#cloud.store.delayVisibility(0);
   }

@@ -19,7 +19,7 @@ export class Forwarder {
     const to = this.#to;
     if (to === undefined) {
       throw new Error(
-        'This sandbox serves ElastiCache only; it was started without a server for other AWS services (option `forward` of startAws).',
+        'This sandbox itself serves ElastiCache and DMS only; it was started without a server for other AWS services (option `forward` of startAws).',
       );
     }
     // Forgotten when it fails: the next call tries again.

@@ -8,6 +8,8 @@ import type { Cloud } from './cloud.ts';
 import { Control } from './control.ts';
 import { ControlPage } from './control-page.ts';
 import { CustomerBuckets } from './customer-buckets.ts';
+import { Engines } from './dms/engines.ts';
+import type { DmsParts } from './dms/engines.ts';
 import { Forwarder } from './forwarding.ts';
 import type { ForwardTo } from './forwarding.ts';
 import { onNodeDeath } from './node-recovery.ts';
@@ -37,6 +39,8 @@ export interface StartAwsOptions {
   valkeyServer?: string;
   /** Milliseconds per state; see timing.ts for the defaults. */
   timing?: Partial<Timing>;
+  /** What moves DMS's rows; the sandbox's own engine by default. */
+  dms?: DmsParts;
   /** The server for all other AWS services (moto), or a function that starts it at the first such call. */
   forward?: ForwardTo;
 }
@@ -53,15 +57,23 @@ export interface Aws {
 
 const ACCOUNT = '123456789012';
 
+/** The engine that really moves rows; loaded when it is first needed, which in most sandboxes is never. */
+async function ownDms(): Promise<DmsParts> {
+  const { openTaskEngine } = await import('./dms/engine/engine.ts');
+  const { testConnection } = await import('./dms/engine/connection-test.ts');
+  return { openTaskEngine, testConnection };
+}
+
 /**
  * Starts a local AWS whose ElastiCache really moves data: nodes are redis-server processes, StartMigration makes them
- * replicas of the customer's node, CompleteMigration promotes them. Other services are passed on to `forward`.
+ * replicas of the customer's node, CompleteMigration promotes them. And whose DMS really copies and follows a Postgres. Other services are passed on to `forward`.
  * @throws Error when the port is taken, the state cannot be read, or a node of an earlier run does not start.
  */
 export async function startAws(options: StartAwsOptions): Promise<Aws> {
   const dir = resolve(options.dir);
   mkdirSync(dir, { recursive: true });
   const region = options.region ?? 'us-east-1';
+  const { dms } = options;
   const forwarder = new Forwarder(options.forward);
   const cloud: Cloud = {
     region,
@@ -73,6 +85,7 @@ export async function startAws(options: StartAwsOptions): Promise<Aws> {
     timing: { ...DEFAULT_TIMING, ...options.timing },
     script: new Script(),
     buckets: new CustomerBuckets(region, () => forwarder.url()),
+    dms: { engines: new Engines(dms === undefined ? ownDms : () => Promise.resolve(dms)) },
   };
   cloud.nodes.onDeath = (id) => onNodeDeath(cloud, id);
   const control = new Control(cloud);
@@ -84,7 +97,8 @@ export async function startAws(options: StartAwsOptions): Promise<Aws> {
   server.keepAliveTimeout = 75_000;
 
   const stop = async (): Promise<void> => {
-    await cloud.background.stop();
+    // Together: a start or a stop of an engine that hangs ends with the engine.
+    await Promise.all([cloud.background.stop(), cloud.dms.engines.stopAll()]);
     server.closeAllConnections();
     await new Promise((done) => server.close(done));
     await cloud.buckets.close();

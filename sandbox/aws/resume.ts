@@ -1,5 +1,6 @@
 import { setStatus } from './cloud.ts';
 import type { Cloud } from './cloud.ts';
+import { resumeDms } from './dms/resume.ts';
 import { bringUp, tearDown } from './group-lifecycle.ts';
 import { startKnownNodes } from './group-nodes.ts';
 import { attach, complete, finish } from './migration-work.ts';
@@ -11,6 +12,7 @@ import type { GroupState } from './state.ts';
 export async function resume(cloud: Cloud): Promise<void> {
   settleSnapshots(cloud);
   for (const group of Object.values(cloud.store.state.groups)) await resumeGroup(cloud, group);
+  resumeDms(cloud);
 }
 
 async function resumeGroup(cloud: Cloud, group: GroupState): Promise<void> {

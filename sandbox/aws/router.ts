@@ -5,6 +5,8 @@ import type { Cloud } from './cloud.ts';
 import type { ControlPage } from './control-page.ts';
 import { callerOf } from './credentials.ts';
 import type { Caller } from './credentials.ts';
+import { loggedJson } from './dms/json-protocol.ts';
+import { performDms } from './dms/operations.ts';
 import { AwsFault } from './faults.ts';
 import type { Forwarder } from './forwarding.ts';
 import { OPERATIONS, isAction } from './operations.ts';
@@ -14,6 +16,8 @@ import { readBody, readForm, redacted } from './request-body.ts';
 import type { CallRecord, Effect } from './script.ts';
 
 const VERSION = '2015-02-02';
+const OWN_SERVICES: ReadonlySet<string> = new Set(['elasticache', 'dms']);
+const JSON_TYPE = 'application/x-amz-json-1.1';
 
 interface Exchange {
   request: IncomingMessage;
@@ -64,7 +68,7 @@ export class Router {
     const call = this.#cloud.script.record({
       service: caller.service,
       action: action === '' ? `${request.method ?? ''} ${(request.url ?? '').split('?')[0]}` : action,
-      params: caller.service === 'elasticache' ? redacted(form) : {},
+      params: loggedInput(caller.service, form, body),
       accessKeyId: caller.accessKeyId,
       invocationId: String(request.headers['amz-sdk-invocation-id'] ?? ''),
       attempt: String(request.headers['amz-sdk-request'] ?? ''),
@@ -85,7 +89,7 @@ export class Router {
       await this.#cloud.background.sleep(effect.ms);
     }
     await this.#cloud.script.runHooks('before', call);
-    if (call.service !== 'elasticache') return this.#passOn(exchange, effect);
+    if (!OWN_SERVICES.has(call.service)) return this.#passOn(exchange, effect);
     const body = await this.#carryOut(exchange);
     await this.#cloud.script.runHooks('after', call);
     if (effect?.kind === 'hang') {
@@ -96,10 +100,14 @@ export class Router {
     if (call.outcome === 'dropped') return;
     call.outcome = 'answered';
     call.status = 200;
-    send(response, 200, body, exchange.requestId);
+    send(response, 200, body, exchange.requestId, call.service === 'dms' ? JSON_TYPE : undefined);
   }
 
-  async #carryOut({ form, requestId }: Exchange): Promise<string> {
+  async #carryOut({ request, call, form, body, requestId }: Exchange): Promise<string> {
+    if (call.service === 'dms') {
+      const target = String(request.headers['x-amz-target'] ?? '');
+      return performDms(this.#cloud, target, (body ?? Buffer.alloc(0)).toString('utf8'));
+    }
     const action = form.get('Action') ?? '';
     if (form.get('Version') !== VERSION || !isAction(action)) {
       throw new AwsFault(
@@ -149,7 +157,8 @@ export class Router {
     if (!json)
       return send(response, fault.status, faultBody(fault.code, fault.message, fault.status, requestId), requestId);
     const body = JSON.stringify({ __type: JSON_CODES[fault.code] ?? fault.code, message: fault.message });
-    send(response, 400, body, requestId, request.headers['content-type'] ?? 'application/x-amz-json-1.1');
+    const status = fault.status >= 500 ? fault.status : 400;
+    send(response, status, body, requestId, request.headers['content-type'] ?? JSON_TYPE);
   }
 }
 
@@ -162,6 +171,16 @@ const JSON_CODES: Record<string, string> = {
   ExpiredToken: 'ExpiredTokenException',
   Throttling: 'ThrottlingException',
 };
+
+/** The members of a call that we answer, without secrets. */
+function loggedInput(
+  service: string,
+  form: ReadonlyMap<string, string>,
+  body: Buffer | undefined,
+): CallRecord['params'] {
+  if (service === 'elasticache') return redacted(form);
+  return service === 'dms' ? loggedJson((body ?? Buffer.alloc(0)).toString('utf8')) : {};
+}
 
 function cut({ response, call }: Exchange): void {
   call.outcome = 'dropped';

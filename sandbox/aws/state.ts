@@ -1,3 +1,6 @@
+import { emptyDmsState } from './dms/state.ts';
+import type { DmsState } from './dms/state.ts';
+
 /** What the emulated account holds. All of it is plain JSON: it is written to `state.json` at every change. */
 export interface CloudState {
   version: 1;
@@ -5,6 +8,7 @@ export interface CloudState {
   snapshots: Record<string, SnapshotState>;
   parameterGroups: Record<string, ParameterGroupState>;
   events: EventState[];
+  dms: DmsState;
   /** Number of the next event; events carry no id on the wire. */
   nextEvent: number;
 }
@@ -142,7 +146,7 @@ export interface EventState {
 }
 
 export function emptyState(): CloudState {
-  return { version: 1, groups: {}, snapshots: {}, parameterGroups: {}, events: [], nextEvent: 1 };
+  return { version: 1, groups: {}, snapshots: {}, parameterGroups: {}, events: [], nextEvent: 1, dms: emptyDmsState() };
 }
 
 /** Nodes of a group in one shard, primary first. */

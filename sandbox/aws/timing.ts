@@ -19,6 +19,18 @@ export interface Timing {
   deleting: number;
   /** From a node's death to its replacement. */
   recovering: number;
+  /** A replication instance stays `creating`, a replication task `creating`. */
+  dmsCreating: number;
+  dmsTaskCreating: number;
+  /** A replication instance or task stays `modifying`. */
+  dmsModifying: number;
+  /** Anything of DMS's stays `deleting` at least this long. */
+  dmsDeleting: number;
+  /** A connection stays `testing` at least this long. */
+  dmsTesting: number;
+  /** A task stays `starting`, `stopping` at least this long. */
+  dmsStarting: number;
+  dmsStopping: number;
 }
 
 export const DEFAULT_TIMING: Readonly<Timing> = {
@@ -33,4 +45,11 @@ export const DEFAULT_TIMING: Readonly<Timing> = {
   copying: 100,
   deleting: 100,
   recovering: 200,
+  dmsCreating: 100,
+  dmsTaskCreating: 50,
+  dmsModifying: 50,
+  dmsDeleting: 50,
+  dmsTesting: 50,
+  dmsStarting: 50,
+  dmsStopping: 50,
 };

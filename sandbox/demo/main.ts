@@ -1,20 +1,33 @@
-/** `npm run demo [-- redis] [options]` */
+/** `npm run demo [-- redis | postgres] [options]`: one of them, or one after the other. */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import pc from 'picocolors';
 import type { Engine } from './demo-file.ts';
 import { Endings } from './endings.ts';
-import { redisDemo } from './redis.ts';
+import { postgresDemo } from './postgres.ts';
+import { redisDemo, type DemoResult } from './redis.ts';
 import { endCommands, heading, say } from './stage.ts';
 
 interface DemoOptions {
   engine: Engine;
   keys: number;
-  rate: number;
+  rows: number;
+  rate?: number;
   keep?: boolean;
 }
+
+type Place = { dir: string; endings: Endings };
+
+const DEMOS = {
+  redis: (options: DemoOptions, place: Place): Promise<DemoResult> =>
+    redisDemo({ ...options, rate: options.rate ?? 2_500, ...place }),
+  postgres: ({ rows, rate = 100 }: DemoOptions, place: Place): Promise<DemoResult> =>
+    postgresDemo({ rows, rate, ...place }),
+} as const;
+type DemoName = keyof typeof DEMOS;
+const NAMES = Object.keys(DEMOS) as DemoName[];
 
 const INTERRUPTED = 130;
 const ONE_CTRL_C_MS = 1_000;
@@ -45,21 +58,17 @@ async function endAll(): Promise<void> {
   if (keepDir !== undefined) say(`logs are kept in ${keepDir}`);
 }
 
-async function demo(options: DemoOptions): Promise<void> {
+async function show(names: DemoName[], options: DemoOptions): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), 'cutover-demo-'));
   endings.add(dir, async () => {
     if (keepDir === undefined) await rm(dir, { recursive: true, force: true });
   });
   try {
-    const { failures, lookAround } = await redisDemo({ ...options, dir, endings });
-    if (failures.length > 0) {
-      keepDir = dir;
-      process.exitCode = 1;
-      for (const failure of failures) process.stderr.write(`${pc.red('not proven:')} ${failure}\n`);
-    }
+    const lookAround: string[] = [];
+    for (const name of names) lookAround.push(await showOne(name, options, join(dir, name)));
     if (options.keep) {
       heading('All of it is left up. Ctrl-C ends it');
-      say(lookAround);
+      for (const text of lookAround) say(`${text}\n`);
       // The sandbox's processes keep this one alive; a signal ends it.
       kept = true;
       return;
@@ -71,6 +80,23 @@ async function demo(options: DemoOptions): Promise<void> {
     process.stderr.write(`${pc.red('error:')} ${error instanceof Error ? error.message : String(error)}\n`);
   }
   await endAll();
+}
+
+/** Its servers are ended before the next one starts, unless they are to be kept. @returns where to look around */
+async function showOne(name: DemoName, options: DemoOptions, dir: string): Promise<string> {
+  const own = new Endings();
+  endings.add(name, async () => {
+    const failed = await own.run();
+    if (failed.length > 0) throw new Error(failed.join('; '));
+  });
+  const { failures, lookAround } = await DEMOS[name](options, { dir, endings: own });
+  if (failures.length > 0) {
+    keepDir = dirname(dir);
+    process.exitCode = 1;
+    for (const failure of failures) process.stderr.write(`${pc.red('not proven:')} ${failure}\n`);
+  }
+  if (!options.keep) for (const failed of await own.run()) process.stderr.write(`could not be ended: ${failed}\n`);
+  return lookAround;
 }
 
 function atLeast(lowest: number) {
@@ -88,12 +114,20 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', onSign
 
 await new Command('npm run demo --')
   .description('Shows a whole migration in a sandbox on this machine, and proves that it lost nothing.')
-  .addArgument(new Argument('[demo]', 'which one; all there are, if none is named').choices(['redis']))
+  .addArgument(new Argument('[demo]', 'which one; all there are, if none is named').choices(NAMES))
   .addOption(
-    new Option('--engine <engine>', 'how the data moves').choices(['elasticache', 'replicaof']).default('elasticache'),
+    new Option('--engine <engine>', 'redis: how the data moves')
+      .choices(['elasticache', 'replicaof'])
+      .default('elasticache'),
   )
-  .addOption(new Option('--keys <count>', 'keys in the source').argParser(atLeast(1)).default(200_000))
-  .addOption(new Option('--rate <writes>', 'writes a second of the application').argParser(atLeast(1)).default(2_500))
+  .addOption(new Option('--keys <count>', 'redis: keys in the source').argParser(atLeast(1)).default(200_000))
+  .addOption(new Option('--rows <count>', 'postgres: rows in the source').argParser(atLeast(2_000)).default(1_000_000))
+  .addOption(
+    new Option(
+      '--rate <writes>',
+      'writes a second of the application (default: redis 2,500, postgres 100 transactions)',
+    ).argParser(atLeast(1)),
+  )
   .option('--keep', 'leave everything up until Ctrl-C')
-  .action((_demo: string | undefined, options: DemoOptions) => demo(options))
+  .action((name: DemoName | undefined, options: DemoOptions) => show(name === undefined ? NAMES : [name], options))
   .parseAsync();

@@ -9,9 +9,10 @@ import type { Sandbox } from '../assemble.ts';
 import { nodeProgram } from '../node-program.ts';
 import { writeDemoFile, type Engine } from './demo-file.ts';
 import type { Endings } from './endings.ts';
+import { untilGateIsReady, type RunCutover } from './gate.ts';
 import { proofTable, prove, type Address, type ProofInput } from './proof.ts';
 import { raiseSandbox, startWorker } from './servers.ts';
-import { cutover, demoEnvironment, heading, say, type CutoverResult } from './stage.ts';
+import { cutover, demoEnvironment, heading, say } from './stage.ts';
 
 export interface RedisDemoOptions {
   engine: Engine;
@@ -23,7 +24,7 @@ export interface RedisDemoOptions {
   endings: Endings;
 }
 
-export interface RedisDemoResult {
+export interface DemoResult {
   /** In words; empty where everything was proven. */
   failures: string[];
   lookAround: string;
@@ -33,7 +34,7 @@ const WRITES_AFTER = 2_000;
 const LIMIT_MS = 120_000;
 
 /** @throws Error where a part of it does not come up, or a command ends otherwise than it should */
-export async function redisDemo(options: RedisDemoOptions): Promise<RedisDemoResult> {
+export async function redisDemo(options: RedisDemoOptions): Promise<DemoResult> {
   const { engine, dir } = options;
   mkdirSync(dir, { recursive: true });
   heading(
@@ -66,8 +67,7 @@ export async function redisDemo(options: RedisDemoOptions): Promise<RedisDemoRes
     target: engine === 'replicaof' ? target : undefined,
     switchUrl: `${app.url}/switch`,
   });
-  const run = (args: string[], more: { expect?: number[]; show?: boolean } = {}): Promise<CutoverResult> =>
-    cutover(args, { env, cwd: dir, ...more });
+  const run: RunCutover = (args, more = {}) => cutover(args, { env, cwd: dir, ...more });
   const from = Date.now();
   await run(['start', path]);
   const link = `${sandbox.temporal!.uiUrl}/namespaces/${sandbox.temporal!.namespace}/workflows/${id}`;
@@ -75,7 +75,7 @@ export async function redisDemo(options: RedisDemoOptions): Promise<RedisDemoRes
 
   heading('Watch it, until it is in sync and waits at its gate');
   await run(['watch', id], { expect: [3] });
-  await untilGateIsReady(id, run);
+  await untilGateIsReady(id, run, LIMIT_MS);
   await untilWritten(app, 'writes before the cutover', ({ acknowledged }) => acknowledged >= WRITES_AFTER);
 
   heading('Approve the cutover: fence, drain, promote, switch');
@@ -104,24 +104,6 @@ export async function redisDemo(options: RedisDemoOptions): Promise<RedisDemoRes
   return { failures: proof.failures, lookAround: lookAround({ sandbox, id, link, source, target, dir }) };
 }
 
-/** `watch` ends as soon as the gate is reached; to be ready, it must have seen that the target is in sync. */
-async function untilGateIsReady(
-  id: string,
-  run: (args: string[], more: { expect: number[]; show: boolean }) => Promise<CutoverResult>,
-): Promise<void> {
-  const deadline = Date.now() + LIMIT_MS;
-  for (;;) {
-    const { stdout } = await run(['status', id, '--json'], { expect: [0, 3], show: false });
-    const { phase, gate, operator } = JSON.parse(stdout) as Status;
-    if (phase === 'needs-operator')
-      throw new Error(`the migration needs its operator: ${operator?.reason}\n${operator?.remedy ?? ''}`);
-    if (gate?.ready) return;
-    if (Date.now() > deadline)
-      throw new Error(`the gate is not ready after ${LIMIT_MS / 1000} s: ${gate?.notReady ?? phase}`);
-    await delay(200);
-  }
-}
-
 async function untilWritten(
   app: AppProcess,
   what: string,
@@ -132,12 +114,6 @@ async function untilWritten(
     if (Date.now() > deadline) throw new Error(`${what}: not ${WRITES_AFTER} within ${LIMIT_MS / 1000} s`);
     await delay(100);
   }
-}
-
-interface Status {
-  phase: string;
-  gate?: { ready: boolean; notReady?: string };
-  operator?: { reason: string; remedy?: string };
 }
 
 interface Report {

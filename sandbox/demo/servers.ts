@@ -70,7 +70,10 @@ async function primaryEndpoint(sandbox: Sandbox): Promise<Address> {
 }
 
 /** The ordinary `cutover worker`. @throws ProcessStartError with its last log lines */
-export async function startWorker(env: NodeJS.ProcessEnv, { dir, endings }: ServerOptions): Promise<void> {
+export async function startWorker(
+  env: NodeJS.ProcessEnv,
+  { dir, endings }: Omit<ServerOptions, 'engine'>,
+): Promise<void> {
   const logFile = join(dir, 'worker.log');
   const program = nodeProgram('client/cli/main');
   process.stdout.write(`  ${pc.bold('$ cutover worker &')}\n`);

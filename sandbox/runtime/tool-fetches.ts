@@ -134,13 +134,13 @@ export const byMotoVenv: Fetch = {
   },
 };
 
-function aptObstacle(context: ToolContext): string | undefined {
+export function aptObstacle(context: ToolContext): string | undefined {
   if (context.onPath('apt-get') === undefined) return 'no `apt-get` on PATH';
   if (process.getuid?.() !== 0) return 'not root';
   return undefined;
 }
 
-async function aptInstall(context: ToolContext, staging: string, pkg: string): Promise<void> {
+export async function aptInstall(context: ToolContext, staging: string, pkg: string): Promise<void> {
   const command = needed(context, 'apt-get');
   const env = { ...context.env, DEBIAN_FRONTEND: 'noninteractive' };
   // Another apt may be at work on a fresh machine: it is waited for.

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { ToolFacts } from './tool-cache.ts';
 
 /** The programs that the sandbox, the demo and the tests run. */
-export type ToolName = 'temporal' | 'redis-server' | 'valkey-server' | 'moto';
+export type ToolName = 'temporal' | 'redis-server' | 'valkey-server' | 'moto' | 'postgres' | 'pg_dump';
 
 /** What the search for a tool works with. */
 export interface ToolContext {
@@ -39,6 +39,8 @@ export interface ToolRecipe {
   why: string;
   /** The environment variable that names it. */
   variable: string;
+  /** Where the variable names something else than the program itself, a folder: the program. */
+  named?: (value: string) => Launch;
   /** In this order. */
   places(context: ToolContext): { where: string; launch: Launch | undefined }[];
   /** Runs it; throws when it is not fit. */

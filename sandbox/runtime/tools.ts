@@ -91,7 +91,7 @@ async function findPresent(recipe: ToolRecipe, context: ToolContext, tried: stri
   if (named !== undefined && named !== '') {
     // A choice made by hand is never passed over in silence.
     try {
-      return await inspected(recipe, { path: named }, context);
+      return await inspected(recipe, recipe.named?.(named) ?? { path: named }, context);
     } catch (error) {
       throw new ToolError(
         `${recipe.variable}=${named} is no fit ${recipe.title}: ${messageOf(error)}. Mend or unset ${recipe.variable}.`,

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy in front of a Redis server that a test can arm: when a certain command passes by, something happens at that
+ * A TCP proxy in front of a Redis or Postgres server that a test can arm: when a certain command passes by, something happens at that
  * very moment, before the server has seen it or after it has answered. So a worker can be killed at a named point without
  * a line of test code in the product.
  */
@@ -16,16 +16,27 @@ export interface Wire {
   verdict?: 'pass' | 'cut';
 }
 
+export type Tripped = Promise<void> & { within(ms: number, instead: () => Promise<string>): Promise<void> };
+
 export interface Tripwire {
   port: number;
-  /** Arms a wire; resolves when it has been tripped. */
-  arm(wire: Wire): Promise<void>;
+  /** Arms a wire; resolves when it has been tripped. `within` does so too, or fails and says what was there instead. */
+  arm(wire: Wire): Tripped;
   /** Every command seen so far, for a test's error messages. */
   seen(): string[];
   close(): Promise<void>;
 }
 
-export async function startTripwire(upstreamPort: number): Promise<Tripwire> {
+/** Takes a connection's commands out of what a client sends. */
+export interface WireParser {
+  feed(chunk: Buffer): string[][];
+}
+
+/** @param parserFor one for each connection; default: Redis's protocol */
+export async function startTripwire(
+  upstreamPort: number,
+  parserFor: () => WireParser = () => new CommandParser(),
+): Promise<Tripwire> {
   let armed: { wire: Wire; tripped: () => void } | undefined;
   const seen: string[] = [];
   const sockets = new Set<Socket>();
@@ -46,7 +57,7 @@ export async function startTripwire(upstreamPort: number): Promise<Tripwire> {
       client.destroy();
       upstream.destroy();
     };
-    const parser = new CommandParser();
+    const parser = parserFor();
     let last: string[] = [];
     const inOrder = (socket: Socket, pass: (chunk: Buffer) => Promise<'pass' | 'cut' | undefined>, to: Socket) => {
       let queue = Promise.resolve();
@@ -81,7 +92,12 @@ export async function startTripwire(upstreamPort: number): Promise<Tripwire> {
   if (address === null || typeof address === 'string') throw new Error('no port');
   return {
     port: address.port,
-    arm: (wire) => new Promise((tripped) => (armed = { wire, tripped })),
+    arm: (wire) => {
+      const tripping = new Promise<void>((tripped) => (armed = { wire, tripped }));
+      return Object.assign(tripping, {
+        within: (ms: number, instead: () => Promise<string>) => within(tripping, ms, instead),
+      });
+    },
     seen: () => seen,
     close: async () => {
       for (const socket of sockets) socket.destroy();
@@ -90,8 +106,16 @@ export async function startTripwire(upstreamPort: number): Promise<Tripwire> {
   };
 }
 
+async function within(tripping: Promise<void>, ms: number, instead: () => Promise<string>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), ms)));
+  const first = await Promise.race([tripping, late]);
+  clearTimeout(timer);
+  if (first === 'late') throw new Error(`not tripped within ${ms} ms; ${await instead()}`);
+}
+
 /** Commands as clients send them: RESP arrays of bulk strings. */
-class CommandParser {
+class CommandParser implements WireParser {
   private rest = Buffer.alloc(0);
 
   feed(chunk: Buffer): string[][] {

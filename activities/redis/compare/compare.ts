@@ -1,5 +1,5 @@
 /** Compares two Redis servers key by key, in both directions, while the source is being written to. */
-import { setMaxListeners } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { caughtUp } from './catch-up.ts';
 import { checkOptions, continued, keptExamples, keptNotes, optionsDigest, usable } from './checkpoint.ts';
@@ -60,7 +60,9 @@ export async function compare(
   let sides: Sides | undefined;
   try {
     sides = await openSides(connections, note, fail, stop.signal);
-    return await compareAll(sides, options, { run, resumed, notes, note, fail, stop: stop.signal, started });
+    const compared = compareAll(sides, options, { run, resumed, notes, note, fail, stop: stop.signal, started });
+    // Not `compared` alone: ioredis never answers a command of a connection that is given up just while it connects anew.
+    return await Promise.race([compared, stopped(stop.signal)]);
   } catch (error) {
     // A stop closes the connections, and what then fails says only that: the reason of the stop is the cause.
     throw run.signal?.aborted ? run.signal.reason : lossOf(stop.signal.aborted ? stop.signal.reason : error, sides);
@@ -70,6 +72,12 @@ export async function compare(
     stop.abort(new Error('the compare has ended'));
     sides?.close();
   }
+}
+
+/** Rejects with the signal's reason, once it is aborted. */
+async function stopped(signal: AbortSignal): Promise<never> {
+  if (!signal.aborted) await once(signal, 'abort');
+  throw signal.reason;
 }
 
 interface Frame {

@@ -1,7 +1,7 @@
 /** Addresses: which are this machine's own, which are private, and what a name stands for. */
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
-import { CannotCheck } from './check.ts';
+import { CannotCheck } from '../../preflight/check.ts';
 
 const loopback = new BlockList();
 loopback.addSubnet('127.0.0.0', 8);

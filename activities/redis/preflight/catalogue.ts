@@ -1,6 +1,6 @@
 /** Which checks there are, for each engine, in the order of the report. */
 import { groupChecks, type ElastiCacheContext } from '../../elasticache/preflight.ts';
-import type { Check } from './check.ts';
+import type { Check } from '../../preflight/check.ts';
 import type { RedisOnlineCheck, RedisOnlineContext } from './context.ts';
 import { copyChecks } from './copy-checks.ts';
 import { eitherTargetChecks } from './either-target-checks.ts';

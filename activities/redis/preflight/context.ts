@@ -1,7 +1,7 @@
 /** What the checks of `redis-online` look at. */
 import type { RedisOnline } from '../../../spec/kind-redis-online.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
-import type { Check } from './check.ts';
+import type { Check } from '../../preflight/check.ts';
 import type { Info, RedisProbe } from './probe.ts';
 import type { EngineVersion } from './versions.ts';
 

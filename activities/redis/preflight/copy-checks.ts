@@ -1,6 +1,6 @@
 /** What the first copy needs of the source, and what of the data the target can't take (facts/redis-aws 4.1 S8–S10, S12). */
 import prettyBytes from 'pretty-bytes';
-import { CannotCheck, pass, unknown, unmet, warn } from './check.ts';
+import { CannotCheck, pass, unknown, unmet, warn } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import type { RedisOnlineCheck, RedisOnlineContext } from './context.ts';
 import { infoNumber, keysByDatabase, listOf } from './probe.ts';

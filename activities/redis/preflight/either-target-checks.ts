@@ -1,6 +1,6 @@
 /** What is asked of any target, ElastiCache or not: it is new enough, has room, is empty (facts/redis-aws 4.1 T2, T5, T9). */
 import prettyBytes from 'pretty-bytes';
-import { CannotCheck, pass, unmet, warn, type Finding } from './check.ts';
+import { CannotCheck, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import { followsOurSource, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
 import { infoNumber, keysByDatabase } from './probe.ts';

@@ -4,7 +4,7 @@ import type { RedisEndpoint } from '../../../spec/values.ts';
 import { parameterValue } from '../../elasticache/parameters.ts';
 import type { ElastiCacheContext } from '../../elasticache/preflight.ts';
 import { describeGroup, type GroupFacts } from '../../elasticache/replication-group.ts';
-import { CannotCheck } from './check.ts';
+import { CannotCheck } from '../../preflight/check.ts';
 import { awsElastiCache } from './commands.ts';
 import type { SharedContext } from './context.ts';
 import { redisProbe, type RedisProbe } from './probe.ts';

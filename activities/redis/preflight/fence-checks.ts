@@ -1,7 +1,7 @@
 /** What the cutover itself needs: the fence can be raised and lifted, and means what it says (facts/redis-aws 4.5). */
 import type { Redis } from 'ioredis';
 import { FENCE_KEY, isFenceValue, readFenceRecord, readFenceSettings, type FenceSettings } from '../fence-record.ts';
-import { CannotCheck, fail, pass, unmet, warn, type Finding } from './check.ts';
+import { CannotCheck, fail, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { clientsOf } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { followsOurSource, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';

@@ -3,7 +3,7 @@ import { ErrorType } from '../../../spec/errors.ts';
 import { withRedis } from '../connect.ts';
 import { parseInfo } from '../replication.ts';
 import { addressesOf, reachOf } from './addresses.ts';
-import { CannotCheck, pass, unknown, unmet, warn, type Finding } from './check.ts';
+import { CannotCheck, pass, unknown, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { awsElastiCache, redisCli } from './commands.ts';
 import { followsOurSource, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
 import { failureOf } from './reachable.ts';

@@ -1,5 +1,5 @@
 /** What a user of an ACL may do, asked without doing it. */
-import { CannotCheck } from './check.ts';
+import { CannotCheck } from '../../preflight/check.ts';
 import { listOf, type RedisProbe } from './probe.ts';
 import { atLeast } from './versions.ts';
 

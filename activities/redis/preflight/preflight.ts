@@ -3,12 +3,12 @@ import { Context } from '@temporalio/activity';
 import type { RedisOnline } from '../../../spec/kind-redis-online.ts';
 import { summarisePreflight, type PreflightReport } from '../../../spec/preflight.ts';
 import { checksAt, elastiCacheChecks, replicaOfChecks } from './catalogue.ts';
-import type { Check } from './check.ts';
+import type { Check } from '../../preflight/check.ts';
 import type { RedisOnlineContext, SharedContext } from './context.ts';
 import { elastiCacheContext } from './elasticache-context.ts';
 import { redisProbe } from './probe.ts';
 import { replicaOfContext } from './replicaof-context.ts';
-import { runChecks } from './run-checks.ts';
+import { runChecks } from '../../preflight/run-checks.ts';
 
 export interface PreflightInput {
   migration: RedisOnline;

@@ -7,7 +7,7 @@ import type { Redis } from 'ioredis';
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import { connectRedis } from '../connect.ts';
 import { parseInfo } from '../replication.ts';
-import { CannotCheck } from './check.ts';
+import { CannotCheck } from '../../preflight/check.ts';
 import { versionFromInfo, type EngineVersion } from './versions.ts';
 
 export type Info = Readonly<Record<string, string>>;

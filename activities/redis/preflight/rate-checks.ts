@@ -1,6 +1,6 @@
 /** Whether the copy keeps up with what the application writes meanwhile (facts/redis-aws 4.1 S10, 4.3). */
 import prettyBytes from 'pretty-bytes';
-import { CannotCheck, pass, unmet, warn, type Finding } from './check.ts';
+import { CannotCheck, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import type { RedisOnlineCheck, RedisOnlineContext } from './context.ts';
 import { infoNumber, type WriteRate } from './probe.ts';

@@ -1,7 +1,7 @@
 /** Whether a server answers at all: the one check that says so, instead of thirty. */
 import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../../spec/errors.ts';
-import { fail, pass, unknown, type Finding } from './check.ts';
+import { fail, pass, unknown, type Finding } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import type { RedisProbe } from './probe.ts';
 

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { printable } from '../compare/key-names.ts';
 import { withRedis } from '../connect.ts';
-import { CannotCheck } from './check.ts';
+import { CannotCheck } from '../../preflight/check.ts';
 import { keysByDatabase, type RedisProbe } from './probe.ts';
 
 const SAMPLES = 200;

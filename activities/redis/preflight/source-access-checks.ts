@@ -1,7 +1,7 @@
 /** The source: what it is, and whether the target may replicate from it (facts/redis-aws 4.1 S0–S7, S11, T6). */
 import { ErrorType } from '../../../spec/errors.ts';
 import { connectRedis } from '../connect.ts';
-import { CannotCheck, pass, unmet, warn, type Finding } from './check.ts';
+import { CannotCheck, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import { replicationUser, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
 import { refusedCommands, ruleFor } from './permissions.ts';

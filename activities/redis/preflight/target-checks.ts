@@ -1,5 +1,5 @@
 /** A Redis or Valkey target of `engine: replicaof` (facts/redis-aws 4.1, T rows, as they apply to a server of one's own). */
-import { CannotCheck, pass, unmet, type Finding } from './check.ts';
+import { CannotCheck, pass, unmet, type Finding } from '../../preflight/check.ts';
 import { clientsOf, strangers } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { isReplicaOf, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';

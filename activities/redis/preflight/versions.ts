@@ -1,5 +1,5 @@
 /** Versions of Redis and Valkey, and which can follow which. Pure. */
-import { CannotCheck } from './check.ts';
+import { CannotCheck } from '../../preflight/check.ts';
 
 export interface EngineVersion {
   engine: 'redis' | 'valkey';

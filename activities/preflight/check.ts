@@ -1,4 +1,5 @@
 /** A preflight check is data. This is its shape, and the ways in which running one can end. */
+import type { Fix } from '../../spec/preflight.ts';
 
 /** What a check found out. An error thrown instead means that it could not run, and its result is `unknown`. */
 export interface Finding {
@@ -8,10 +9,15 @@ export interface Finding {
   found: string;
   /** Instead of the check's own remedy, where what was found has a mend of its own. */
   remedy?: string;
+  /** The mend as a script, for `cutover preflight --fix`. */
+  fix?: Fix;
 }
 
 export interface Check<C> {
-  /** As in facts/redis-aws 4.1 (`S3`), with a suffix where one row is several checks (`S9.disk`). `C…` are the cutover's own. */
+  /**
+   * As in facts/redis-aws 4.1 (`S3`), with a suffix where one row is several checks (`S9.disk`). `C…` are the cutover's
+   * own. Of Postgres (facts/postgres-dms 4.7): `P.…`, and `D.…` for AWS DMS.
+   */
   id: string;
   title: string;
   /** What an unmet requirement is. After a `warn` the migration goes on. */
@@ -28,9 +34,14 @@ export interface Check<C> {
 
 const finding =
   (result: Finding['result']) =>
-  (found: string, remedy?: string): Finding => ({ result, found, ...(remedy === undefined ? {} : { remedy }) });
+  (found: string, mend?: string | Fix): Finding => ({
+    result,
+    found,
+    ...(mend === undefined ? {} : typeof mend === 'string' ? { remedy: mend } : { remedy: mend.script, fix: mend }),
+  });
 
 export const pass = (found: string): Finding => ({ result: 'pass', found });
+/** Each with what mends it: words, or a script, which is then the remedy too. */
 export const unmet = finding('unmet');
 export const warn = finding('warn');
 export const fail = finding('fail');

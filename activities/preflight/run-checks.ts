@@ -1,6 +1,6 @@
 /** Runs preflight checks side by side, each with a deadline, and makes their reports. */
-import type { CheckReport } from '../../../spec/preflight.ts';
-import { redact } from '../../secrets/redact.ts';
+import type { CheckReport } from '../../spec/preflight.ts';
+import { redact } from '../secrets/redact.ts';
 import { CannotCheck, type Check, type Finding } from './check.ts';
 
 const DEADLINE_MS = 20_000;
@@ -38,6 +38,7 @@ async function runCheck<C>(check: Check<C>, context: C, deadlineMs: number): Pro
     // Servers quote what they were sent in their errors: `unknown command 'AUTH', with args beginning with: …`.
     found: redact(finding.found),
     ...(result === 'pass' ? {} : { remedy: redact(remedy) }),
+    ...(result === 'pass' || !finding.fix ? {} : { fix: { ...finding.fix, script: redact(finding.fix.script) } }),
   };
 }
 

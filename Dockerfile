@@ -17,9 +17,10 @@ RUN keep="$(node -p '({ x64: "x86_64", arm64: "aarch64" })[process.arch] + "-unk
  && node -e 'require("@temporalio/core-bridge")'
 
 FROM ${NODE_IMAGE} AS runtime
-# The native module trusts the system's certificates, and the slim image has none: TLS to Temporal would fail.
+# The native module trusts the system's certificates, and the slim image has none: TLS to Temporal would fail. pg_dump is
+# for `kind: postgres`; it must be as new as the newest server (for more than 15: apt.postgresql.org).
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates \
+ && apt-get install -y --no-install-recommends ca-certificates postgresql-client \
  && rm -rf /var/lib/apt/lists/*
 ENV NODE_ENV=production
 WORKDIR /app

@@ -9,8 +9,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/machine-ready.ts'],
     pool: 'forks',
-    // Every end-to-end file starts Temporal, Redis and a worker of its own; two at once on two cores only make each other late.
-    fileParallelism: false,
+    // Every end-to-end file starts Temporal, databases and a worker of its own, and mostly waits for them: two files at
+    // once end in little more than half the time, more of them only make each other late.
+    maxWorkers: 2,
     testTimeout: TEST_MS,
     hookTimeout: HOOK_MS,
     teardownTimeout: HOOK_MS,

@@ -6,7 +6,7 @@ export { drainDms } from './dms/drain.ts';
 export { ensureDmsEndpoints } from './dms/endpoints.ts';
 export { ensureDmsInstance } from './dms/instance.ts';
 export { leaveOutDmsTable } from './dms/leave-out.ts';
-export { reloadDmsTables } from './dms/reload.ts';
+export { awaitDmsReload, reloadDmsTables } from './dms/reload.ts';
 export { resumeDms, startDms } from './dms/start.ts';
 export { pauseDms, stopDms } from './dms/stop.ts';
 export { ensureDmsTask } from './dms/task.ts';
@@ -27,7 +27,7 @@ export { createSnapshot, planSnapshot as planGroupSnapshot } from './elasticache
 export { prepareHooks, runHooks, undoHooks } from './hooks/run-hooks.ts';
 export { copyAhead, copyByHand } from './postgres/copy-by-hand.ts';
 export { fencePostgres, liftPostgresFence, provePostgresSourceWritable } from './postgres/fence-activities.ts';
-export { validateForeignKeys } from './postgres/foreign-keys.ts';
+export { dropForeignKeysTo, validateForeignKeys } from './postgres/foreign-keys.ts';
 export { closeTargetIfUnwritten, openTarget } from './postgres/opening.ts';
 export { prepareOwnSchema, removeOwnSchema } from './postgres/own-schema.ts';
 export { preflightPostgres } from './postgres/preflight/preflight.ts';

@@ -54,7 +54,8 @@ export interface WatchOptions {
 
 const ANSWER_MS = 10_000;
 const COMMAND_MS = 30_000;
-const LEAVE_OUT_MS = 600_000;
+/** A table is loaded, or the task stopped, changed and started again, before the answer comes. */
+const TABLE_COMMAND_MS = 600_000;
 
 export class MigrationHandle {
   readonly id: string;
@@ -126,15 +127,14 @@ export class MigrationHandle {
 
   /** Loads one table of a Postgres migration again, while the others go on. `table`: `schema.table`. @throws as `approve` */
   reloadTable(table: string, options: CommandOptions = {}): Promise<CommandAnswer> {
-    return this.update('reload-table', options, () =>
+    return this.update('reload-table', { timeoutMs: TABLE_COMMAND_MS, ...options }, () =>
       this.workflow.executeUpdate(reloadTableUpdate, { args: [tableInput(table, options)] }),
     );
   }
 
   /** Takes one table out of a Postgres migration: it will not be on the target. @throws as `approve` */
   leaveOutTable(table: string, options: CommandOptions = {}): Promise<CommandAnswer> {
-    // The task is stopped, changed and started again before the answer comes.
-    return this.update('leave-out-table', { timeoutMs: LEAVE_OUT_MS, ...options }, () =>
+    return this.update('leave-out-table', { timeoutMs: TABLE_COMMAND_MS, ...options }, () =>
       this.workflow.executeUpdate(leaveOutTableUpdate, { args: [tableInput(table, options)] }),
     );
   }

@@ -1,10 +1,12 @@
-/** Puts the sandbox together: Temporal, a Redis to migrate from, and a local AWS. */
+/** Puts the sandbox together: Temporal, a Redis and a Postgres to migrate from, and a local AWS. */
 import { mkdirSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAws, type Aws } from './aws/index.ts';
 import { sandboxEnvironment } from './environment.ts';
+import { startPostgresPair, type PostgresPair } from './postgres-pair.ts';
+import { REDASH_SECRETS } from './redash-service.ts';
 import { startMoto, type MotoServer } from './runtime/moto.ts';
 import { freePort } from './runtime/ports.ts';
 import { startRedis, type RedisServer } from './runtime/redis.ts';
@@ -20,12 +22,14 @@ export interface StartSandboxOptions {
   ports?: Partial<SandboxPorts> | undefined;
   /** Told while a program is fetched, at least once a second. */
   onProgress?: ((progress: ToolProgress) => void) | undefined;
-  /** Each part can be left out. Default: true for Temporal, source and aws; false for the target. */
+  /** Each part can be left out. Default: true for Temporal, source and aws; false for the target and Postgres. */
   temporal?: boolean;
   source?: boolean;
   aws?: boolean;
   /** An empty Redis, for `engine: replicaof`. */
   target?: boolean;
+  /** Two Postgres servers, for `kind: postgres`. */
+  postgres?: boolean;
   /** With Temporal's web UI. Default true. */
   ui?: boolean;
 }
@@ -36,10 +40,15 @@ export interface Sandbox {
   readonly temporal: TemporalServer | undefined;
   readonly source: RedisServer | undefined;
   readonly target: RedisServer | undefined;
+  readonly postgres: PostgresPair | undefined;
   readonly aws: Aws | undefined;
   /** What a worker and the command line need in their environment. */
   readonly env: Record<string, string>;
   /** Ends every process. May be called again. @throws Error when one could not be ended; the others are ended all the same */
+  stop(): Promise<void>;
+}
+
+interface Stoppable {
   stop(): Promise<void>;
 }
 
@@ -58,18 +67,31 @@ export async function startSandbox(options: StartSandboxOptions = {}): Promise<S
   const dir = resolve(options.dir ?? (await mkdtemp(join(tmpdir(), 'cutover-sandbox-'))));
   mkdirSync(dir, { recursive: true });
   const { ports = {}, onProgress } = options;
-  const started: { stop(): Promise<void> }[] = [];
-  const part = async <T extends { stop(): Promise<void> }>(
+  const started: Stoppable[] = [];
+  // Ended after all else: a DMS task that loses its servers while it is stopped would be noted as failed, and stay so.
+  const databases: Stoppable[] = [];
+  const part = async <T extends Stoppable>(
     wanted: boolean,
     start: () => Promise<T>,
+    among = started,
   ): Promise<T | undefined> => {
     if (!wanted) return undefined;
     const running = await start();
-    started.push(running);
+    among.push(running);
     return running;
   };
   const redis = (name: 'source' | 'target') => (): Promise<RedisServer> =>
     startRedis({ dir: join(dir, name), config: REDIS, onProgress, ...portOf(ports[name]) });
+  const pair = part(
+    options.postgres ?? false,
+    () =>
+      startPostgresPair({
+        dir: join(dir, 'postgres'),
+        ports: { source: ports.postgresSource, target: ports.postgresTarget },
+        onProgress,
+      }),
+    databases,
+  );
   const begun = [
     part(options.temporal ?? true, () =>
       startTemporal({
@@ -83,22 +105,27 @@ export async function startSandbox(options: StartSandboxOptions = {}): Promise<S
     ),
     part(options.source ?? true, redis('source')),
     part(options.target ?? false, redis('target')),
-    part(options.aws ?? true, () => startCloud(join(dir, 'aws'), ports.aws, onProgress)),
+    part(options.aws ?? true, async () => {
+      await pair; // DMS takes its tasks up again at once.
+      return startCloud(join(dir, 'aws'), ports.aws, onProgress);
+    }),
+    pair,
   ] as const;
   try {
-    const [temporal, source, target, aws] = await Promise.all(begun);
+    const [temporal, source, target, aws, postgres] = await Promise.all(begun);
     return {
       dir,
       temporal,
       source,
       target,
       aws,
-      env: sandboxEnvironment({ dir, temporal, aws }),
-      stop: () => stopAll(started),
+      postgres,
+      env: sandboxEnvironment({ dir, temporal, aws, secrets: postgres === undefined ? {} : REDASH_SECRETS }),
+      stop: () => stopInTurn([started, databases]),
     };
   } catch (error) {
     await Promise.allSettled(begun);
-    await stopAll(started);
+    await stopInTurn([started, databases]);
     throw error;
   }
 }
@@ -131,8 +158,11 @@ function portOf(port: number | undefined): { port?: number } {
   return port === undefined ? {} : { port };
 }
 
-async function stopAll(parts: readonly { stop(): Promise<void> }[]): Promise<void> {
-  const ended = await Promise.allSettled(parts.map((part) => part.stop()));
-  const failed = ended.filter((one) => one.status === 'rejected').map(({ reason }) => reason as Error);
+async function stopInTurn(turns: readonly (readonly Stoppable[])[]): Promise<void> {
+  const failed: Error[] = [];
+  for (const parts of turns) {
+    const ended = await Promise.allSettled(parts.map((part) => part.stop()));
+    failed.push(...ended.filter((one) => one.status === 'rejected').map(({ reason }) => reason as Error));
+  }
   if (failed.length > 0) throw new AggregateError(failed, failed.map(({ message }) => message).join('\n'));
 }

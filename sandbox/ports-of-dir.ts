@@ -10,6 +10,11 @@ export interface SandboxPorts {
   source: number;
   /** An empty Redis, for `engine: replicaof`. */
   target: number;
+  /** The Postgres to migrate from, and the one that stands for RDS. */
+  postgresSource: number;
+  postgresTarget: number;
+  /** The application that writes to them: its own HTTP address, for hooks and checks. */
+  redash: number;
 }
 
 /** Of the sandbox in the default folder: the files in examples/ name them. */
@@ -19,7 +24,12 @@ export const DEFAULT_PORTS: Readonly<SandboxPorts> = {
   aws: 4566,
   source: 6390,
   target: 6391,
+  postgresSource: 5433,
+  postgresTarget: 5434,
+  redash: 5435,
 };
+
+const PARTS = Object.keys(DEFAULT_PORTS) as (keyof SandboxPorts)[];
 
 /** Free ports for all parts. */
 export async function freePorts(): Promise<SandboxPorts> {
@@ -29,14 +39,21 @@ export async function freePorts(): Promise<SandboxPorts> {
     aws: await freePort(),
     source: await freePort(),
     target: await freePort(),
+    postgresSource: await freePort(),
+    postgresTarget: await freePort(),
+    redash: await freePort(),
   };
 }
 
-/** The ports that a sandbox's folder had before, so that they stay the same over a restart; `choose` is for the first time. */
+/**
+ * The ports that a sandbox's folder had before, so that they stay the same over a restart; `choose` is for the first time, and
+ * for the parts that an older sandbox of this folder did not have.
+ */
 export async function portsOf(dir: string, choose: () => Promise<SandboxPorts> | SandboxPorts): Promise<SandboxPorts> {
   const file = join(dir, 'ports.json');
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as SandboxPorts;
-  const ports = await choose();
+  const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Partial<SandboxPorts>) : {};
+  if (PARTS.every((part) => kept[part] !== undefined)) return kept as SandboxPorts;
+  const ports = { ...(await choose()), ...kept };
   mkdirSync(dir, { recursive: true });
   writeFileSync(file, `${JSON.stringify(ports)}\n`);
   return ports;

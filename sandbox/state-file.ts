@@ -13,6 +13,10 @@ export interface SandboxInfo {
   source: string;
   target: string;
   aws: string;
+  /** These three where Postgres was not left out. */
+  postgresSource?: string;
+  postgresTarget?: string;
+  redash?: string;
   pid: number;
   /** What a worker and the command line need in their environment. */
   env: Record<string, string>;

@@ -6,6 +6,7 @@ import type { SandboxPorts } from './ports-of-dir.ts';
 export interface SupervisorOrders {
   dir: string;
   ports?: Partial<SandboxPorts>;
+  postgres?: boolean;
 }
 
 const orders = JSON.parse(process.argv[2] ?? '{}') as SupervisorOrders;
@@ -21,7 +22,7 @@ process.on('disconnect', () => {
 });
 try {
   const onProgress = terminalProgress({ write: (text) => void tell({ progress: text.trimEnd() }) });
-  const info = await supervise({ ...orders, onProgress });
+  const info = await supervise({ ...orders, onProgress, say: (progress) => void tell({ progress }) });
   ready = true;
   await tell({ info });
 } catch (error) {

@@ -10,19 +10,31 @@ import { terminalProgress } from './runtime/tools.ts';
 import { serverEnvironment } from './runtime/server-environment.ts';
 import { defaultDir, findRunning, forgetRunning, untilGone, type SandboxInfo } from './state-file.ts';
 import { supervise } from './supervise.ts';
+import type { SupervisorOrders } from './supervisor.ts';
 
 export interface SandboxUpOptions {
   /** Default: .cutover/sandbox below the current folder, on fixed ports; elsewhere on free ones, kept in the folder. */
   dir?: string;
   ports?: Partial<SandboxPorts>;
+  /** Two Postgres servers, with the application that writes to them. Default true. */
+  postgres?: boolean;
   /** Run in this process until a signal ends it, instead of in the background. */
   foreground?: boolean;
-  /** Lines for people, while a program is fetched. */
+  /** Lines for people: what is started, filled, fetched. */
   onProgress?: (line: string) => void;
 }
 
 /** For what fetches; a start that fetches nothing takes seconds. */
-const GO_ON_FOR = ['CUTOVER_CACHE', 'TEMPORAL_CLI_PATH', 'REDIS_SERVER_PATH', 'VALKEY_SERVER_PATH', 'MOTO_SERVER_PATH'];
+const GO_ON_FOR = [
+  'CUTOVER_CACHE',
+  'TEMPORAL_CLI_PATH',
+  'REDIS_SERVER_PATH',
+  'VALKEY_SERVER_PATH',
+  'MOTO_SERVER_PATH',
+  'CUTOVER_POSTGRES_BIN',
+  'CUTOVER_PG_DUMP',
+];
+const PARTS = ['temporal', 'ui', 'source', 'target', 'aws', 'postgresSource', 'postgresTarget', 'redash'] as const;
 const STOP_MS = 60_000;
 const AFTER_KILL_MS = 30_000;
 
@@ -34,24 +46,25 @@ export async function sandboxUp(options: SandboxUpOptions = {}): Promise<Sandbox
   const dir = resolve(options.dir ?? defaultDir());
   const running = findRunning(dir);
   if (running) return running;
-  const { onProgress, ports } = options;
+  const { onProgress: say, ports, postgres } = options;
   if (options.foreground) {
-    return supervise({ dir, ports, onProgress: terminalProgress({ write: (text) => onProgress?.(text.trimEnd()) }) });
+    const onProgress = terminalProgress({ write: (text) => say?.(text.trimEnd()) });
+    return supervise({ dir, ports, postgres, onProgress, say });
   }
-  return spawnSupervisor(dir, ports, onProgress);
+  return spawnSupervisor({ dir, ...(ports ? { ports } : {}), ...(postgres === undefined ? {} : { postgres }) }, say);
 }
 
 function spawnSupervisor(
-  dir: string,
-  ports: Partial<SandboxPorts> | undefined,
+  orders: SupervisorOrders,
   onProgress: ((line: string) => void) | undefined,
 ): Promise<SandboxInfo> {
+  const { dir } = orders;
   mkdirSync(dir, { recursive: true });
   const logFile = join(dir, 'sandbox.log');
   const log = openSync(logFile, 'w', 0o600);
   const program = nodeProgram('sandbox/supervisor');
   const kept = GO_ON_FOR.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
-  const child = spawn(program.command, [...program.args, JSON.stringify({ dir, ...(ports ? { ports } : {}) })], {
+  const child = spawn(program.command, [...program.args, JSON.stringify(orders)], {
     // Of its own session: Ctrl-C in this terminal is not meant for it.
     detached: true,
     stdio: ['ignore', log, log, 'ipc'],
@@ -85,8 +98,9 @@ export async function sandboxStatus(options: { dir?: string } = {}): Promise<San
   const info = findRunning(resolve(options.dir ?? defaultDir()));
   if (!info) return undefined;
   const shown = { ...info };
-  for (const part of ['temporal', 'ui', 'source', 'target', 'aws'] as const) {
-    if (!(await answers(info[part]))) shown[part] = `${info[part]} (does not answer)`;
+  for (const part of PARTS) {
+    const address = info[part];
+    if (address !== undefined && !(await answers(address))) shown[part] = `${address} (does not answer)`;
   }
   return shown;
 }

@@ -31,8 +31,7 @@ export interface MappingProblem {
   mend: string;
 }
 
-/** A partitioned table may name its partitions: DMS reads changes under their names, not under the root's (facts 4.5). */
-export type MappedTable = PlannedTable & { partitions?: TableId[] };
+export type MappedTable = PlannedTable;
 
 /**
  * The mappings of a migration: one exact rule per replicated table, and one for `cutover.marker`. The same plan always

@@ -27,9 +27,11 @@ export const CONTROL_SCHEMA = 'awsdms_control';
 
 /** The largest LobMaxSize of the limited mode, KB; what is larger takes the full mode (DMS guide, LOB support). */
 const LIMITED_LOB_KB = 102_400;
-/** A few longer values than were measured must not stop the task; DMS's own default. */
-const SMALLEST_LOB_KB = 32;
-const LOB_HEADROOM = 1.2;
+/** A value longer than those that were measured stops the task, and applications write on: so not too tight. */
+const SMALLEST_LOB_KB = 1_024;
+const LOB_HEADROOM = 2;
+/** Less than that is no headroom (facts 4.6). */
+const LEAST_HEADROOM = 1.2;
 
 /** The generated settings, with the file's `taskSettings` laid over them, object by object. */
 export function taskSettingsOf(migration: SettingsSource, plan: Pick<TablePlan, 'largestLob'>): TaskSettings {
@@ -123,6 +125,7 @@ function generatedSettings({ replication, schema }: SettingsSource, plan: Pick<T
 function limitedLobKb(lob: SettingsSource['replication']['load']['lob'], largestLob: number): number | undefined {
   if (lob === 'full') return undefined;
   if (lob !== 'auto') return lob.maxKilobytes;
-  const wanted = Math.max(SMALLEST_LOB_KB, Math.ceil((largestLob * LOB_HEADROOM) / 1024));
-  return wanted > LIMITED_LOB_KB ? undefined : wanted;
+  const largestKb = largestLob / 1024;
+  if (largestKb * LEAST_HEADROOM > LIMITED_LOB_KB) return undefined;
+  return Math.min(LIMITED_LOB_KB, Math.max(SMALLEST_LOB_KB, Math.ceil(largestKb * LOB_HEADROOM)));
 }

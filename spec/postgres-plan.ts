@@ -12,6 +12,8 @@ export interface PlannedTable {
   /** Empty where there is none. */
   primaryKey: string[];
   partitioned?: boolean;
+  /** Its partitions that hold rows: replication reads changes under their names, not under the root's (facts 4.5). */
+  partitions?: TableId[];
 }
 
 /** The step `plan-tables` keeps this; later steps go by it, not by what is on the source by then. */

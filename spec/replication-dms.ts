@@ -68,7 +68,9 @@ export const dmsReplication = z.strictObject({
           error: 'expected auto, full, or { maxKilobytes }',
         })
         .default('auto')
-        .describe('auto: limited to 1.2 times the largest value found, full where that is more than DMS takes inline'),
+        .describe(
+          'auto: limited to twice the largest value found (1 MB at least), full where that is more than DMS takes inline',
+        ),
     })
     .prefault({}),
   validation: z.boolean().default(true).describe("DMS's own row by row validation"),

@@ -34,6 +34,11 @@ export function duration(limits: { min?: string; max?: string } = {}) {
     });
 }
 
+const region = z
+  .string()
+  .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, { error: 'expected a region such as ap-northeast-1' })
+  .describe("default: the worker's AWS_REGION or profile");
+
 const SECRET_FORM =
   'the name of a secret, never the secret itself: { env: NAME }, { file: /path }, { ssm: /parameter } or { secretsManager: id }';
 
@@ -46,10 +51,14 @@ export const secretRef = z
     [
       z.strictObject({ env: z.string().min(1).describe("a variable in the worker's environment") }),
       z.strictObject({ file: z.string().min(1).describe('a file on the worker; its last newline is dropped') }),
-      z.strictObject({ ssm: z.string().min(1).describe('an SSM parameter, read with decryption') }),
+      z.strictObject({
+        ssm: z.string().min(1).describe('an SSM parameter, read with decryption'),
+        region: region.optional(),
+      }),
       z.strictObject({
         secretsManager: z.string().min(1).describe('the name or ARN of a secret in Secrets Manager'),
         key: z.string().min(1).optional().describe('the key, where the secret is a JSON object'),
+        region: region.optional(),
       }),
     ],
     { error: `expected ${SECRET_FORM}` },
@@ -110,11 +119,7 @@ export type PostgresEndpoint = z.output<typeof postgresEndpoint>;
 
 /** AWS connection settings. Credentials come from the SDK's own chain on the worker, never from a file. */
 export const awsSettings = z.strictObject({
-  region: z
-    .string()
-    .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, { error: 'expected a region such as ap-northeast-1' })
-    .optional()
-    .describe("default: the worker's AWS_REGION or profile"),
+  region: region.optional(),
 });
 export type AwsSettings = z.output<typeof awsSettings>;
 

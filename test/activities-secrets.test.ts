@@ -64,6 +64,9 @@ describe('found', () => {
   test('in the region that the file names', async () => {
     await expect(resolveSecret({ ssm: '/db/password' }, { region: 'us-east-1' })).rejects.toThrow('ParameterNotFound');
     expect(await resolveSecret({ ssm: '/db/password' }, { region: 'ap-northeast-1' })).toBe('hunter2-ssm');
+    expect(await resolveSecret({ ssm: '/db/password', region: 'ap-northeast-1' }, { region: 'us-east-1' })).toBe(
+      'hunter2-ssm',
+    );
   });
 });
 

@@ -195,6 +195,7 @@ describe('one reading', () => {
 describe('a row of readings', () => {
   const rules = {
     ready: { readings: 3, interval: 1_000, maxLag: 5_000 },
+    cutover: { verify: 'count' as const },
     replication: { stallAfter: 60_000 },
   };
   const take = (readiness: Readiness, now: number, more: Partial<DmsReading> = {}, mark = String(now)) =>
@@ -248,6 +249,20 @@ describe('a row of readings', () => {
     take(readiness, 40_000);
     take(readiness, 50_000, pending);
     expect(take(readiness, 60_000, pending)).toMatchObject({ ready: true, validation: { pending: 1 } });
+  });
+
+  test('with a checksum inside the fence a few rows may wait, but not many, none that differ, and no table untouched', () => {
+    const given = { ...rules, cutover: { verify: 'checksum' as const } };
+    const readyWith = (more: Partial<TableStatistics>) => {
+      const first = table('a', { ValidationState: 'Pending records', FullLoadRows: 500_000, ...more });
+      const statistics = [first, table('b'), marker];
+      const readiness = new Readiness(given, 0);
+      return [10_000, 20_000, 30_000].map((now) => take(readiness, now, { statistics })).at(-1)!.ready;
+    };
+    expect(readyWith({ ValidationPendingRecords: 4_000 })).toBe(true);
+    expect(readyWith({ ValidationPendingRecords: 400_000 })).toBe(false);
+    expect(readyWith({ ValidationPendingRecords: 4, ValidationFailedRecords: 1 })).toBe(false);
+    expect(readyWith({ ValidationState: 'Pending validation' })).toBe(false);
   });
 
   test('stalled where nothing moves and no marker arrives, though the task looks alive; over with the next move', () => {

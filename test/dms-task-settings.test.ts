@@ -37,9 +37,10 @@ describe('generated', () => {
     expect(settings['FullLoadSettings']).toMatchObject({ StopTaskCachedChangesApplied: false });
   });
 
-  test('the size of LOBs: measured × 1.2 in KB, never small, full where limited is no use', () => {
-    expect(lob(0)).toMatchObject({ LimitedSizeLobMode: true, FullLobMode: false, LobMaxSize: 32 });
-    expect(lob(1024 * 1000)).toMatchObject({ LobMaxSize: 1200 });
+  test('the size of LOBs: measured × 2 in KB, never small, full where limited is no use', () => {
+    expect(lob(0)).toMatchObject({ LimitedSizeLobMode: true, FullLobMode: false, LobMaxSize: 1024 });
+    expect(lob(1024 * 1000)).toMatchObject({ LobMaxSize: 2000 });
+    expect(lob(80_000 * 1024)).toMatchObject({ LobMaxSize: 102_400 });
     expect(lob(200_000_000)).toMatchObject({ LimitedSizeLobMode: false, FullLobMode: true });
     expect(lob(5, 'full')).toMatchObject({ LimitedSizeLobMode: false, FullLobMode: true });
     expect(lob(200_000_000, { maxKilobytes: 77 })).toMatchObject({ LimitedSizeLobMode: true, LobMaxSize: 77 });

@@ -4,11 +4,11 @@
  */
 import { ensureTool, terminalProgress, type ToolName } from '../sandbox/runtime/tools.ts';
 
-const NEEDED: ToolName[] = ['temporal', 'redis-server'];
+const NEEDED: ToolName[] = ['temporal', 'redis-server', 'postgres', 'pg_dump'];
 /** Only some tests use these: they fail by themselves, and name what is missing. */
 const USED_BY_SOME: ToolName[] = ['moto', 'valkey-server'];
 
-/** @throws ToolError where Temporal or Redis can't be had, with the command that installs it. */
+/** @throws ToolError where Temporal, Redis or Postgres can't be had, with the command that installs it. */
 export default async function makeReady(): Promise<void> {
   stayLocal(process.env);
   const onProgress = terminalProgress();

@@ -21,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => stage.close());
 
 test('under writes: every row, sequence, index, constraint and trigger arrives, nothing acknowledged is lost', async () => {
-  const scene = await openPostgresScene(stage, aws, { id: 'redash', rows: 20_000, rate: 200 });
+  const scene = await openPostgresScene(stage, aws, { id: 'redash', rows: 20_000, rate: 120 });
   const status = await throughTheGate(scene);
   await expectMigrated(scene, status, aws);
   expect(status.steps.map(({ id, state }) => `${id} ${state}`)).not.toContain('failed');

@@ -33,6 +33,8 @@ test('throttled throughout, the task failed in the middle of its load, both serv
   const scene = await openPostgresScene(stage, aws, { id: 'battered', rows: 20_000 });
   const parked = await untilStatus(scene.handle, 'parked', ({ phase }) => phase === 'needs-operator', 120_000);
   expect(parked.operator?.reason).toContain('RECOVERABLE_ERROR');
+  // The script holds for every start of the task.
+  aws.control.dms.script('cutover-battered', {});
   await scene.handle.retry({ by: 'test' });
   await untilStatus(scene.handle, 'following', ({ step }) => step === 'follow', 120_000);
   await scene.source.restart();

@@ -23,27 +23,40 @@ afterEach(async () => {
   await stage.close();
 }, 60_000);
 
-/** Runs the engine in a process of its own, and kills that at the moment asked for. */
-async function killedWhen(
-  spec: TaskSpec,
-  type: StartType,
-  script: EngineScript,
-  moment: (tables: EngineTableStatistics[]) => boolean,
-): Promise<void> {
+/** Runs the engine in a process of its own, and sends that the signal at the moment asked for. */
+async function endedWhen(
+  signal: 'SIGKILL' | 'SIGTERM',
+  { spec, type, script = {} }: { spec: TaskSpec; type: StartType; script?: EngineScript },
+  moment: (tables: EngineTableStatistics[], child: ChildProcess) => boolean | Promise<boolean>,
+): Promise<{ came: boolean; code: number | null; signal: string | null }> {
   const file = fileURLToPath(new URL('./sandbox-dms-engine-child.ts', import.meta.url));
   const child = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify({ spec, type, script })], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
   const exited = once(child, 'exit');
-  const limit = setTimeout(() => child.kill('SIGTERM'), 60_000); // The moment never came.
+  // The moment never came, or it does not end. KILL: a process whose event loop does not turn hears nothing else.
+  const limit = setTimeout(() => child.kill('SIGKILL'), 60_000);
+  let came = false;
   for await (const line of createInterface({ input: child.stdout })) {
     const { tables } = JSON.parse(line) as { tables?: EngineTableStatistics[] };
-    if (tables !== undefined && moment(tables)) child.kill('SIGKILL');
+    if (came || tables === undefined || !(await moment(tables, child))) continue;
+    came = true;
+    child.kill(signal);
   }
+  const [code, by] = (await exited) as [number | null, string | null];
   clearTimeout(limit);
-  const [, signal] = (await exited) as [number | null, string | null];
-  expect(signal).toBe('SIGKILL');
+  return { came, code, signal: by };
+}
+
+async function killedWhen(
+  spec: TaskSpec,
+  type: StartType,
+  script: EngineScript,
+  moment: (tables: EngineTableStatistics[]) => boolean,
+): Promise<void> {
+  const end = await endedWhen('SIGKILL', { spec, type, script }, moment);
+  expect(end).toEqual({ came: true, code: null, signal: 'SIGKILL' });
 }
 
 test('killed in the load, and again and again while it applies: nothing lost, nothing twice', async () => {
@@ -102,3 +115,45 @@ test('killed while a table is loaded again: that table begins once more', async 
   await drained(stage, ['keyed']);
   await until('loaded again', () => tableOf(again.engine, 'keyed').TableState === 'Table completed');
 }, 120_000);
+
+test('stopped in the middle of a transaction whose rest does not come: it ends, and all of that is read again', async () => {
+  await stage.both('CREATE TABLE t (id int PRIMARY KEY, n int, filler varchar(1200))');
+  await stage.source(`INSERT INTO t SELECT i, 0, repeat('x', 1200) FROM generate_series(1, 40000) AS i`);
+  const spec = stage.spec();
+  const first = stage.task(spec);
+  await first.engine.start('start-replication');
+  await until('following', () => first.engine.stats().TablesLoaded === 1);
+  await first.engine.stop();
+  await stage.source('UPDATE t SET n = n + 1');
+  let walsender: number | undefined;
+  const goOn = async (): Promise<void> => {
+    if (walsender !== undefined) process.kill(walsender, 'SIGCONT');
+    walsender = undefined;
+  };
+  stage.atClose(goOn);
+  // It reads as much as it holds, 20,000 changes, and applies none. Then the source hangs; what is still on the way is less
+  // than the rest. So it applies what it has, and would wait for the end of the transaction for ever.
+  const frozen = { spec, type: 'resume-processing', script: { freezeApply: true } } as const;
+  const end = await endedWhen('SIGTERM', frozen, async (tables, child) => {
+    const read = tables[0]?.Updates ?? 0;
+    // More than it could hold: it has begun to apply them.
+    if (walsender !== undefined) return read > 20_000;
+    if (read < 20_000) return false;
+    const [slot] = await stage.source<{ pid: number }>(
+      'SELECT active_pid AS pid FROM pg_replication_slots WHERE database = current_database()',
+    );
+    walsender = slot?.pid;
+    process.kill(slot?.pid ?? Number.NaN, 'SIGSTOP');
+    child.kill('SIGUSR2');
+    return false;
+  });
+  expect(end).toEqual({ came: true, code: 0, signal: null });
+  await goOn();
+  expect(await stage.target('SELECT DISTINCT n FROM t')).toEqual([{ n: 0 }]);
+  const again = stage.task(spec);
+  await again.engine.start('resume-processing');
+  await drained(stage, ['t']);
+  await until('counted', () => tableOf(again.engine, 't').AppliedUpdates === 40_000);
+  expect(tableOf(again.engine, 't').Updates).toBe(40_000);
+  expect(again.ends).toEqual([]);
+}, 180_000);

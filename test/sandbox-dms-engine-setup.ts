@@ -48,6 +48,8 @@ export interface Stage {
   writer(): Promise<pg.Client>;
   spec(options?: TaskOptions): TaskSpec;
   task(options?: TaskOptions | TaskSpec): { engine: TaskEngine; ends: EngineEnd[] };
+  /** Run first of all by close(), also after a test that failed. */
+  atClose(end: () => Promise<unknown>): void;
   close(): Promise<void>;
 }
 
@@ -58,6 +60,7 @@ export async function newStage(pair: Pair): Promise<Stage> {
   const dir = mkdtempSync(join(tmpdir(), 'cutover-dms-task-'));
   await Promise.all([pair.source, pair.target].map((server) => server.query(`CREATE DATABASE ${database}`)));
   const engines: TaskEngine[] = [];
+  const ends: (() => Promise<unknown>)[] = [];
   const endpoint = (server: PostgresServer, settings: Record<string, unknown>): TaskSpec['source'] => {
     const { host, port, user, password } = server;
     return { host, port, user, password, database, sslMode: 'none', settings };
@@ -99,7 +102,9 @@ export async function newStage(pair: Pair): Promise<Stage> {
       engines.push(engine);
       return { engine, ends };
     },
+    atClose: (end) => void ends.push(end),
     async close() {
+      await Promise.all(ends.map((end) => end()));
       for (const engine of engines) await engine.stop();
       await engines.at(-1)?.remove();
       rmSync(dir, { recursive: true, force: true });
@@ -172,8 +177,11 @@ export function keepWriting(stage: Stage, statements: (round: number) => [string
     await client?.end();
     return round;
   })();
-  return () => {
+  const stop = (): Promise<number> => {
     going = false;
     return work;
   };
+  // A test that failed never stops it: it would keep the process from ending, and the failure from being told.
+  stage.atClose(stop);
+  return stop;
 }

@@ -39,7 +39,8 @@ export class FakeEngine implements TaskEngine {
 
   reloadTables(tables: { schema: string; table: string }[], option: string): Promise<void> {
     this.calls.push(`reload ${tables.map((one) => `${one.schema}.${one.table}`).join(',')} ${option}`);
-    return Promise.resolve();
+    const { reloadFailure } = this.#owner;
+    return reloadFailure === undefined ? Promise.resolve() : Promise.reject(reloadFailure);
   }
 
   tableStatistics(): EngineTableStatistics[] {
@@ -82,6 +83,7 @@ export class FakeEngines {
   tables = 3;
   startFailure: string | undefined;
   startHangs = false;
+  reloadFailure: Error | undefined;
   endAtStart: EngineEnd | undefined;
   /** By endpoint user: why a connection can't be made. */
   readonly refused = new Map<string, string>();

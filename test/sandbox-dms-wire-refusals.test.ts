@@ -13,6 +13,7 @@ import {
   TestConnectionCommand,
 } from '@aws-sdk/client-database-migration-service';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { EngineRefusal } from '../sandbox/aws/dms/engine/contract.ts';
 import { VALUE, COMBINATION, STATE, expectRefused } from './sandbox-dms-expect.ts';
 import {
   ALL_TABLES,
@@ -132,7 +133,19 @@ describe('a task in the wrong state', () => {
       VALUE,
       /validation is enabled/,
     );
-    await rig.client.send(new ReloadTablesCommand({ ReplicationTaskArn: running, TablesToReload: tables(2) }));
+    const reload = new ReloadTablesCommand({ ReplicationTaskArn: running, TablesToReload: tables(2) });
+    for (const [because, name] of [
+      ['state', STATE],
+      ['value', VALUE],
+    ] as const) {
+      rig.fake.reloadFailure = new EngineRefusal(because, 'not so');
+      await expectRefused(rig.client.send(reload), name, /not so/);
+    }
+    // Any other failure is the sandbox's own, and must not pass for a state of the task.
+    rig.fake.reloadFailure = new Error('a bug');
+    await expectRefused(rig.client.send(reload), 'SandboxFailure', /a bug/);
+    rig.fake.reloadFailure = undefined;
+    await rig.client.send(reload);
   });
 
   test('what the tasks use can be neither deleted nor changed', async () => {

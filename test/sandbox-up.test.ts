@@ -1,13 +1,27 @@
 /** `cutover sandbox up|status|down`: sandboxes that outlive the command, side by side, and end completely. */
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DescribeReplicationGroupsCommand } from '@aws-sdk/client-elasticache';
-import { elastiCacheOf, EXAMPLE_GROUP, sandboxDown, sandboxStatus, sandboxUp, startSandbox } from '../sandbox/index.ts';
+import { fillRedash } from '../sandbox/app/redash/fill.ts';
+import { createRedashSchema } from '../sandbox/app/redash/schema.ts';
+import {
+  DEFAULT_PORTS,
+  elastiCacheOf,
+  EXAMPLE_GROUP,
+  REDASH_ROWS,
+  REDASH_SECRETS,
+  sandboxDown,
+  sandboxStatus,
+  sandboxUp,
+  startSandbox,
+} from '../sandbox/index.ts';
+import { portsOf } from '../sandbox/ports-of-dir.ts';
 
 let root: string;
 let dirs: string[];
@@ -21,6 +35,10 @@ afterEach(async () => {
   for (const dir of dirs) await sandboxDown({ dir });
   rmSync(root, { recursive: true, force: true });
 });
+
+function portOf(url: string): number {
+  return Number(new URL(url).port);
+}
 
 function folder(name: string): string {
   const dir = join(root, name);
@@ -47,6 +65,33 @@ async function expectNoneOf(dir: string): Promise<void> {
   expect(processesOf(dir)).toEqual([]);
 }
 
+async function withDatabase<T>(url: string, use: (client: Client) => Promise<T>): Promise<T> {
+  const withPassword = new URL(url);
+  withPassword.password = REDASH_SECRETS['REDASH_SOURCE_PASSWORD']!;
+  const client = new Client({ connectionString: withPassword.href });
+  await client.connect();
+  try {
+    return await use(client);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Where the application says that it writes, once it has written. */
+async function writesTo(redash: string): Promise<number> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const stats = await fetch(`${redash}/stats`).then(
+      async (answer) => (await answer.json()) as { endpoints: { port: number; acknowledged: number }[] },
+      () => undefined,
+    );
+    const last = stats?.endpoints.at(-1);
+    if (last && last.acknowledged > 0) return last.port;
+    if (Date.now() > deadline) throw new Error(`${redash} has not written within 30 s: ${JSON.stringify(stats)}`);
+    await delay(100);
+  }
+}
+
 async function withSource<T>(address: string, use: (redis: Redis) => Promise<T>): Promise<T> {
   const [host, port] = address.split(':');
   const redis = new Redis({ host: host!, port: Number(port) });
@@ -59,10 +104,15 @@ async function withSource<T>(address: string, use: (redis: Redis) => Promise<T>)
 
 test('two side by side; each is furnished, found again, kept over down and up, and ended without the other', async () => {
   const [one, other] = [folder('one'), folder('other')];
-  const [a, b] = await Promise.all([sandboxUp({ dir: one }), sandboxUp({ dir: other })]);
+  const [a, b] = await Promise.all([
+    sandboxUp({ dir: one, postgres: false }),
+    sandboxUp({ dir: other, postgres: false }),
+  ]);
   expect(new Set([a.temporal, a.ui, a.source, a.target, a.aws, b.temporal, b.ui, b.source, b.target, b.aws]).size).toBe(
     10,
   );
+  expect([a.postgresSource, a.postgresTarget, a.redash]).toEqual([undefined, undefined, undefined]);
+  expect(a.env).not.toHaveProperty('REDASH_SOURCE_PASSWORD');
   expect(await sandboxUp({ dir: one })).toEqual(a);
   expect(await sandboxStatus({ dir: one })).toEqual(a);
   expect((await fetch(a.ui)).status).toBe(200);
@@ -90,7 +140,7 @@ test('two side by side; each is furnished, found again, kept over down and up, a
   expect(await sandboxStatus({ dir: other })).toEqual(b);
   expect(await sandboxDown({ dir: one })).toEqual({ running: false, dir: one, ended: false });
 
-  const again = await sandboxUp({ dir: one });
+  const again = await sandboxUp({ dir: one, postgres: false });
   expect({ ...again, pid: 0 }).toEqual({ ...a, pid: 0 });
   expect(await withSource(again.source, (redis) => redis.get('mine'))).toBe('kept');
 });
@@ -108,7 +158,73 @@ test('a part that is gone is said so; a supervisor that is killed takes all with
   await expectNoneOf(dir);
   expect(await sandboxStatus({ dir })).toBeUndefined();
   const next = await sandboxUp({ dir });
-  expect(next.source).toBe(info.source);
+  expect({ ...next, pid: 0 }).toEqual({ ...info, pid: 0 });
+  // Postgres was killed in the middle of writing, and has recovered.
+  expect(await writesTo(next.redash!)).toBe(portOf(next.postgresSource!));
+});
+
+test('Postgres: filled once, written to, kept over down and up; a fence stays up, and the application goes where it is let in', async () => {
+  const dir = folder('postgres');
+  const lines: string[] = [];
+  const first = await sandboxUp({ dir, onProgress: (line) => lines.push(line) });
+  const [source, target] = [portOf(first.postgresSource!), portOf(first.postgresTarget!)];
+  expect(lines).toContain(`filling Redash's database with ${REDASH_ROWS.toLocaleString('en-US')} rows, once`);
+  expect(first.env).toMatchObject(REDASH_SECRETS);
+  expect(await sandboxStatus({ dir })).toEqual(first);
+  expect(await writesTo(first.redash!)).toBe(source);
+  const events = await withDatabase(first.postgresSource!, async (client) => {
+    const { rows } = await client.query<{ rows: number }>('SELECT count(*)::int AS rows FROM events');
+    return rows[0]!.rows;
+  });
+  expect(events).toBeGreaterThan(REDASH_ROWS / 2);
+  const tables = `SELECT 1 FROM pg_class WHERE relname = 'queries'`;
+  expect(await withDatabase(first.postgresTarget!, async (client) => (await client.query(tables)).rowCount)).toBe(0);
+
+  await withDatabase(first.postgresSource!, (client) => client.query('CREATE TABLE mine (id int PRIMARY KEY)'));
+  await sandboxDown({ dir });
+  await expectNoneOf(dir);
+  const second = await sandboxUp({ dir, onProgress: (line) => lines.push(line) });
+  expect({ ...second, pid: 0 }).toEqual({ ...first, pid: 0 });
+  expect(lines.filter((line) => line.startsWith('filling'))).toHaveLength(1);
+  expect(await writesTo(second.redash!)).toBe(source);
+
+  // As a migration leaves it in its critical section: nobody lets the application in.
+  await withDatabase(second.postgresSource!, async (client) => {
+    await client.query('SELECT 1 FROM mine');
+    await client.query('ALTER ROLE redash NOLOGIN');
+  });
+  await sandboxDown({ dir });
+  const fenced = await sandboxUp({ dir });
+  expect((await sandboxStatus({ dir }))?.redash).toBe(`${fenced.redash} (does not answer)`);
+  const logins = `SELECT rolcanlogin FROM pg_roles WHERE rolname = 'redash'`;
+  await withDatabase(fenced.postgresSource!, async (client) => {
+    expect((await client.query(logins)).rows).toEqual([{ rolcanlogin: false }]);
+    await client.query('ALTER ROLE redash LOGIN');
+  });
+  expect(await writesTo(fenced.redash!)).toBe(source);
+
+  // As the switch does, to a target that has the tables; and there it is again after the next start.
+  await withDatabase(fenced.postgresTarget!, (client) => createRedashSchema(client));
+  await fillRedash(
+    { host: '127.0.0.1', port: target, database: 'redash', user: 'postgres', password: 'postgres' },
+    { rows: 2_000 },
+  );
+  const there = JSON.stringify({ host: '127.0.0.1', port: target, database: 'redash' });
+  expect((await fetch(`${fenced.redash}/switch`, { method: 'POST', body: there })).status).toBe(200);
+  expect(await writesTo(fenced.redash!)).toBe(target);
+  await sandboxDown({ dir });
+  const last = await sandboxUp({ dir });
+  expect(await writesTo(last.redash!)).toBe(target);
+});
+
+test('a folder of an older sandbox, which had no Postgres, gets ports for it and keeps those it had', async () => {
+  const dir = folder('older');
+  mkdirSync(dir, { recursive: true });
+  const old = { temporal: 1, ui: 2, aws: 3, source: 4, target: 5 };
+  writeFileSync(join(dir, 'ports.json'), JSON.stringify(old));
+  const ports = await portsOf(dir, () => ({ ...DEFAULT_PORTS }));
+  expect(ports).toEqual({ ...DEFAULT_PORTS, ...old });
+  expect(await portsOf(dir, () => Promise.reject(new Error('asked again')))).toEqual(ports);
 });
 
 test('a start that fails says why, and leaves nothing running', async () => {
@@ -117,7 +233,7 @@ test('a start that fails says why, and leaves nothing running', async () => {
   await new Promise((resolve) => blocker.once('listening', resolve));
   const port = (blocker.address() as { port: number }).port;
   try {
-    await expect(sandboxUp({ dir, ports: { source: port } })).rejects.toThrow(
+    await expect(sandboxUp({ dir, postgres: false, ports: { source: port } })).rejects.toThrow(
       new RegExp(`the sandbox did not come up: .*port ${port} on 127\\.0\\.0\\.1 is taken`),
     );
   } finally {
@@ -129,7 +245,7 @@ test('a start that fails says why, and leaves nothing running', async () => {
 
 test('a note that another process’s pid stands in is no sandbox, and that process is left alone', async () => {
   const dir = folder('stale');
-  const info = await sandboxUp({ dir });
+  const info = await sandboxUp({ dir, postgres: false });
   await sandboxDown({ dir });
   writeFileSync(join(dir, 'sandbox.json'), JSON.stringify({ info: { ...info, pid: process.pid }, startedAt: 'then' }));
   expect(await sandboxStatus({ dir })).toBeUndefined();
@@ -139,7 +255,7 @@ test('a note that another process’s pid stands in is no sandbox, and that proc
 test('in-process: only the parts that were asked for', async () => {
   const sandbox = await startSandbox({ dir: join(root, 'parts'), temporal: false, aws: false });
   try {
-    expect([sandbox.temporal, sandbox.aws, sandbox.target]).toEqual([undefined, undefined, undefined]);
+    expect([sandbox.temporal, sandbox.aws, sandbox.target, sandbox.postgres]).toEqual(Array(4).fill(undefined));
     expect(sandbox.env).toEqual({});
     expect(await sandbox.source!.connect().ping()).toBe('PONG');
   } finally {

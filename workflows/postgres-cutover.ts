@@ -94,7 +94,7 @@ export class PostgresCutover {
   private async beforeOpening(run: Run, section: Section, plan: TablePlan, number: number): Promise<void> {
     const { migration } = this;
     const { budgets } = migration.cutover;
-    await this.lookAhead(run);
+    await this.lookAhead(run, plan);
     const byHand = plan.tables.some(({ treatment }) => treatment === 'by-hand');
     const ahead = byHand ? await this.copyAhead(plan) : { tables: [] };
     await this.runHooks(this.services, 'stop the services');
@@ -147,15 +147,16 @@ export class PostgresCutover {
   }
 
   /** Before anything is fenced: what may have changed since the preflight, and whether the hooks can do their work. */
-  private async lookAhead(run: Run): Promise<void> {
+  private async lookAhead(run: Run, plan: TablePlan): Promise<void> {
     const { migration } = this;
     const report = await this.act.quick.preflightPostgres.executeWithOptions({ summary: 'checks before the fence' }, [
-      { migration, cheap: true },
+      { migration, cheap: true, plan },
     ]);
     run.board.update((status) => {
       status.report['before-fence'] = report;
     });
     requirePassed(report);
+    await this.completeSchema(plan);
     for (const list of [this.services, this.traffic]) {
       list.undone();
       if (list.hooks.length === 0) continue;
@@ -163,6 +164,16 @@ export class PostgresCutover {
         this.hookArgs(list),
       ]);
     }
+  }
+
+  /** A reload that failed half-way may have left keys out. Costs a second where nothing is missing, and no write pause. */
+  private async completeSchema(plan: TablePlan): Promise<void> {
+    const { migration } = this;
+    if (!migration.schema.create) return;
+    await this.act.copy.finishSchema.executeWithOptions({ summary: 'is the schema complete?' }, [{ migration, plan }]);
+    await this.act.copy.validateForeignKeys.executeWithOptions({ summary: 'are all keys validated?' }, [
+      { migration, plan, touching: 'replicated' },
+    ]);
   }
 
   private copyAhead(plan: TablePlan): Promise<CopyResult> {

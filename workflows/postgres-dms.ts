@@ -57,8 +57,11 @@ export function dmsEngine(input: MigrationInput<Postgres>): ReplicationEngine {
       await act.wait.resumeDms.executeWithOptions({ summary: 'resume the task' }, [given()]);
     },
     async reload(tables) {
-      await act.quick.reloadDmsTables.executeWithOptions({ summary: 'reload tables' }, [
+      const { since } = await act.quick.reloadDmsTables.executeWithOptions({ summary: 'reload tables' }, [
         { ...given(), tables, option: 'data-reload' },
+      ]);
+      await act.wait.awaitDmsReload.executeWithOptions({ summary: 'until they are loaded' }, [
+        { ...given(), tables, since },
       ]);
     },
     async leaveOut(plan, table) {

@@ -21,7 +21,7 @@ export interface ReplicationEngine {
   watch(plan: TablePlan, until: WatchUntil, last: ReplicationState | undefined): Promise<ReplicationState>;
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Loads single tables again while the others go on. */
+  /** Loads single tables again while the others go on; returns once they are loaded. No foreign key may point at them. */
   reload(tables: TableId[]): Promise<void>;
   /** Takes a table out of the replication. */
   leaveOut(plan: TablePlan, table: TableId): Promise<void>;

@@ -7,15 +7,22 @@ import { leaveOutTableUpdate, REFUSED, reloadTableUpdate, type TableCommandInput
 import { tableText, type PlannedTable, type TablePlan } from '../spec/postgres-plan.ts';
 import { ENDED } from '../spec/status.ts';
 import { now } from './board.ts';
+import type { MigrationInput } from '../spec/contract.ts';
+import type { Postgres } from '../spec/kind-postgres.ts';
+import { activityProxies } from './activity-options.ts';
 import type { ReplicationEngine } from './postgres-replication.ts';
 import type { Run } from './runbook.ts';
 
 export class TableCommands {
+  private readonly migration: Postgres;
+  private readonly act: ReturnType<typeof activityProxies>;
   private readonly engine: ReplicationEngine;
   private commanding = 0;
   private watching = false;
 
-  constructor(engine: ReplicationEngine) {
+  constructor(input: MigrationInput<Postgres>, engine: ReplicationEngine) {
+    this.migration = input.migration;
+    this.act = activityProxies(input);
     this.engine = engine;
   }
 
@@ -28,8 +35,8 @@ export class TableCommands {
       reloadTableUpdate,
       (input) =>
         this.alone(run, 'reload-table', input, async () => {
-          await this.engine.reload([find(plan, input.table)!]);
-          return { message: `${input.table} is being loaded again` };
+          await this.reload(plan, find(plan, input.table)!);
+          return { message: `${input.table} was loaded again` };
         }),
       { validator, description: 'cutover reload-table' },
     );
@@ -68,6 +75,20 @@ export class TableCommands {
     } finally {
       this.watching = false;
     }
+  }
+
+  /** Keys that point at it would forbid its load; they are dropped and made again. */
+  private async reload(plan: TablePlan, { schema, name }: PlannedTable): Promise<void> {
+    const { migration } = this;
+    const { dropped } = await this.act.quick.dropForeignKeysTo.executeWithOptions({ summary: 'keys that forbid it' }, [
+      { migration, tables: [{ schema, name }] },
+    ]);
+    await this.engine.reload([{ schema, name }]);
+    if (dropped.length === 0) return;
+    await this.act.copy.finishSchema.executeWithOptions({ summary: 'the keys again' }, [{ migration, plan }]);
+    await this.act.copy.validateForeignKeys.executeWithOptions({ summary: 'validate them' }, [
+      { migration, plan, touching: 'replicated' },
+    ]);
   }
 
   private async alone<T>(run: Run, command: string, input: TableCommandInput, body: () => Promise<T>): Promise<T> {

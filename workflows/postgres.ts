@@ -20,6 +20,9 @@ import { TableCommands } from './postgres-tables.ts';
 import { requirePassed } from './preflight-passed.ts';
 import { conduct, type Run } from './runbook.ts';
 
+/** Of a step's notes, so many become warnings; the rest is in its result. */
+const NOTES = 5;
+
 export async function postgres(input: MigrationInput<Postgres>): Promise<MigrationStatus> {
   const runbook = new PostgresRunbook(input);
   return conduct(input, {
@@ -51,7 +54,7 @@ class PostgresRunbook {
     this.act = activityProxies(input);
     this.engine = dmsEngine(input);
     this.cutover = new PostgresCutover(input, this.engine);
-    this.commands = new TableCommands(this.engine);
+    this.commands = new TableCommands(input, this.engine);
   }
 
   async run(run: Run): Promise<void> {
@@ -106,6 +109,15 @@ class PostgresRunbook {
           { migration },
         ]);
         const uncovered = found.tables.filter(({ treatment }) => treatment === 'uncovered');
+        const named = (treatment: string) =>
+          found.tables.filter((table) => table.treatment === treatment).map(tableText);
+        run.board.update((status) => {
+          status.report['tables'] = {
+            replicated: named('replicated').length,
+            copiedByHand: named('by-hand'),
+            leftOut: named('left-out'),
+          };
+        });
         if (uncovered.length === 0) return found;
         throw ApplicationFailure.create({
           type: ErrorType.preflight,
@@ -136,9 +148,11 @@ class PostgresRunbook {
           const title = 'what was created on the target';
           run.arm({ id: 'target-tables', undo: 'remove-target-tables', arg: { plan }, title });
         }
-        return this.act.copy.copySchema.executeWithOptions({ summary: 'schema, source to target' }, [
+        const copied = await this.act.copy.copySchema.executeWithOptions({ summary: 'schema, source to target' }, [
           { migration, plan },
         ]);
+        for (const note of copied.notes.slice(0, NOTES)) run.board.warn(note);
+        return copied;
       },
       ({ created, same }) => `${created} created, ${same} there already and the same`,
     );
@@ -173,6 +187,7 @@ class PostgresRunbook {
         const built = await this.act.copy.finishSchema.executeWithOptions({ summary: 'indexes, keys, triggers' }, [
           { migration, plan },
         ]);
+        for (const note of built.notes.slice(0, NOTES)) run.board.warn(note);
         await this.engine.resume();
         return built;
       },
@@ -286,8 +301,8 @@ class PostgresRunbook {
     ]);
   }
 
-  async removeOwnSchema(): Promise<void> {
-    await this.act.undo.removeOwnSchema.executeWithOptions({ summary: `schema ${OWN_SCHEMA}` }, [
+  async removeOwnSchema(): Promise<{ leftovers: string[] }> {
+    return this.act.undo.removeOwnSchema.executeWithOptions({ summary: `schema ${OWN_SCHEMA}` }, [
       { migration: this.migration },
     ]);
   }
@@ -333,8 +348,8 @@ class PostgresRunbook {
       'clean-up',
       async () => {
         const cleaned = await this.engine.cleanUp();
-        await this.removeOwnSchema();
-        if (cleaned.leftovers?.length) run.board.leave(...cleaned.leftovers);
+        const { leftovers } = await this.removeOwnSchema();
+        run.board.leave(...(cleaned.leftovers ?? []), ...leftovers);
         return cleaned;
       },
       ({ note }) => note,
@@ -360,7 +375,7 @@ function ended(state: ReplicationState): ApplicationFailure {
   return ApplicationFailure.create({
     type: ErrorType.replication,
     nonRetryable: true,
-    message: `the replication is ${state.engineState}${state.stopReason ? `: ${state.stopReason}` : ''}`,
+    message: `the replication is ${state.engineState}: ${state.problems.map(({ reason }) => reason).join('; ') || state.stopReason}`,
     details: [{ remedy: 'mend what the reason names; retry lets it go on from where it stopped' }],
   });
 }

@@ -25,6 +25,8 @@ export type Judged = Omit<ReplicationState, 'readings' | 'ready' | 'stalledSince
   /** Tables that are compared at the moment; those that were found equal before only wait for their newest rows. */
   pendingTables: string[];
   validatedTables: string[];
+  /** Of the pending ones: only rows that were just changed wait, a few of many. */
+  nearlyTables: string[];
 };
 
 const PROBLEMS = 20;
@@ -77,7 +79,20 @@ export function judge(reading: DmsReading, plan: TablePlan): Judged {
     ...(stopped && task.StopReason ? { stopReason: task.StopReason } : {}),
     pendingTables: checked?.pending ?? [],
     validatedTables: checked?.validated ?? [],
+    nearlyTables: counted.filter(isNearlyValidated).map(nameOf),
   };
+}
+
+/** Rows that may wait, of any table, and of a large one: what an application changes within a round of the validation. */
+const FEW_ROWS = 1_000;
+const FEW_OF_HUNDRED = 1;
+
+function isNearlyValidated(table: TableStatistics): boolean {
+  const { ValidationState, ValidationPendingRecords = 0, ValidationFailedRecords = 0 } = table;
+  const { FullLoadRows = 0, AppliedInserts = 0 } = table;
+  const few = Math.max(FEW_ROWS, ((FullLoadRows + AppliedInserts) * FEW_OF_HUNDRED) / 100);
+  const waits = ValidationState?.toLowerCase() === 'pending records';
+  return waits && ValidationFailedRecords === 0 && ValidationPendingRecords <= few;
 }
 
 function phaseOf(task: ReplicationTask, tables: ReplicationState['tables']): ReplicationState['phase'] {

@@ -3,7 +3,10 @@ import type { Postgres } from '../../spec/kind-postgres.ts';
 import type { ReplicationState } from '../../spec/postgres-plan.ts';
 import type { Judged } from './judge.ts';
 
-type Rules = Pick<Postgres, 'ready'> & { replication: Pick<Postgres['replication'], 'stallAfter'> };
+type Rules = Pick<Postgres, 'ready'> & {
+  replication: Pick<Postgres['replication'], 'stallAfter'>;
+  cutover: Pick<Postgres['cutover'], 'verify'>;
+};
 
 /** What must survive a crash of the worker; in the heartbeat. */
 export interface Memory {
@@ -44,7 +47,7 @@ export class Readiness {
     const notReady = this.whyNot(judged);
     this.count(notReady === undefined, now);
     this.observe(judged, now, marker);
-    const { pendingTables: _pending, validatedTables: _validated, ...state } = judged;
+    const { pendingTables: _pending, validatedTables: _validated, nearlyTables: _nearly, ...state } = judged;
     const ready = this.memory.readings >= this.rules.ready.readings;
     const waiting = `${this.memory.readings} of ${this.rules.ready.readings} good readings in a row`;
     const stalled = now - this.memory.movedAt >= this.rules.replication.stallAfter;
@@ -83,17 +86,21 @@ export class Readiness {
     const { maxLag } = this.rules.ready;
     if (phase !== 'following' || engineState !== 'running') return `the task is ${engineState}, ${phase}`;
     if (tables.total === 0) return 'the task shows no table yet';
-    if (tables.loaded < tables.total) return `${tables.loaded} of ${tables.total} tables are loaded`;
     const [first] = problems;
     if (first) return first.table ? `${first.table}: ${first.reason}` : first.reason;
+    if (tables.loaded < tables.total) return `${tables.loaded} of ${tables.total} tables are loaded`;
     if (lagMs === undefined) return 'no marker has arrived on the target yet';
     if (lagMs > maxLag) return `the lag is ${Math.round(lagMs / 1000)} s, more than ${maxLag / 1000} s`;
     if (!validation) return undefined;
     if (validation.failed + validation.suspended > 0) {
       return `validation: ${validation.failed} tables failed, ${validation.suspended} suspended`;
     }
-    // Under writes a table is "pending" again and again. It must have been found equal once; the fence shows the rest.
-    const unproven = judged.pendingTables.filter((table) => !this.provenBefore && !this.validatedOnce.has(table));
+    // Under writes a table is "pending" again and again, and a busy one always: its newest rows wait. It must have been
+    // found equal once, or only a few rows wait and the checksum inside the fence shows the rest.
+    const nearly = this.rules.cutover.verify === 'checksum' ? judged.nearlyTables : [];
+    const unproven = judged.pendingTables.filter(
+      (table) => !this.provenBefore && !this.validatedOnce.has(table) && !nearly.includes(table),
+    );
     return unproven.length > 0
       ? `validation is pending for ${unproven.length} tables: ${unproven.slice(0, 5).join(', ')}`
       : undefined;

@@ -1,5 +1,9 @@
 /** Single tables loaded, or compared, again while the others go on. */
-import { ReloadTablesCommand, type ReloadOptionValue } from '@aws-sdk/client-database-migration-service';
+import {
+  ReloadTablesCommand,
+  type ReloadOptionValue,
+  type TableStatistics,
+} from '@aws-sdk/client-database-migration-service';
 import { ErrorType } from '../../spec/errors.ts';
 import type { Postgres } from '../../spec/kind-postgres.ts';
 import { tableText, type TableId } from '../../spec/postgres-plan.ts';
@@ -7,7 +11,9 @@ import { dms } from '../aws/clients.ts';
 import { awsFailure } from '../aws/failure.ts';
 import { keep, kept } from '../aws/kept.ts';
 import { permanent } from '../errors.ts';
+import { awaitDms } from './await-dms.ts';
 import type { DmsResources } from './resources.ts';
+import { tableMeaning } from './status-table.ts';
 import { nameOf, readTableStatistics } from './table-statistics.ts';
 import { awaitTask, engineState } from './task-state.ts';
 
@@ -25,7 +31,7 @@ export async function reloadDmsTables(args: {
   resources: DmsResources;
   tables: TableId[];
   option: ReloadOptionValue;
-}): Promise<{ reloaded: string[] }> {
+}): Promise<{ reloaded: string[]; since: number }> {
   const { migration, resources, tables, option } = args;
   const { aws } = migration.replication;
   const task = await awaitTask(aws, resources.taskArn, {
@@ -68,5 +74,44 @@ export async function reloadDmsTables(args: {
     for (const table of some) asked.add(tableText(table));
     keep({ reloaded: [...asked] });
   }
-  return { reloaded: open.map(tableText) };
+  return { reloaded: open.map(tableText), since: Math.max(0, ...tables.map((table) => endOf(statistics, table))) };
 }
+
+const endOf = (statistics: Map<string, TableStatistics>, table: TableId) =>
+  statistics.get(tableText(table))?.FullLoadEndTime?.getTime() ?? 0;
+
+/**
+ * Waits until tables that were asked to be loaded again are. `since`: from reloadDmsTables, the end of the loads before,
+ * epoch ms: a table may still show as completed for some polls after it was asked for (facts 4.4).
+ * @throws cutover.ServiceFailed where a table fails; cutover.Deadline
+ */
+export async function awaitDmsReload(args: {
+  migration: Postgres;
+  resources: DmsResources;
+  tables: TableId[];
+  since: number;
+}): Promise<void> {
+  const { migration, resources, tables, since } = args;
+  const read = async () =>
+    new Map((await readTableStatistics(migration.replication.aws, resources.taskArn)).map((one) => [nameOf(one), one]));
+  await awaitDms({
+    what: tables.map(tableText).join(', '),
+    timeoutMs: RELOAD_WITHIN_MS,
+    read,
+    state: (statistics) =>
+      tables.map((table) => statistics.get(tableText(table))?.TableState ?? 'not there').join(', '),
+    done: (statistics) =>
+      tables.every((table) => {
+        const { TableState } = statistics.get(tableText(table)) ?? {};
+        const meaning = tableMeaning(TableState);
+        if (meaning === 'failed') {
+          throw permanent(ErrorType.serviceFailed, `${tableText(table)} was not loaded: ${TableState}`, {
+            remedy: "the task's log and awsdms_status tell why; mend it and reload the table again",
+          });
+        }
+        return meaning === 'loaded' && endOf(statistics, table) > since;
+      }),
+  });
+}
+
+const RELOAD_WITHIN_MS = 24 * 3_600_000;

@@ -1,9 +1,12 @@
 /** Foreign keys are made without a look at the rows, and validated once the rows of both tables are there. */
 import type pg from 'pg';
 import type { Treatment } from '../../spec/postgres-tables.ts';
-import { tableText, type TablePlan } from '../../spec/postgres-plan.ts';
+import { ErrorType } from '../../spec/errors.ts';
+import type { Postgres } from '../../spec/kind-postgres.ts';
+import { tableText, type TableId, type TablePlan } from '../../spec/postgres-plan.ts';
 import { beat } from '../beat.ts';
-import { postgresFailure } from './connect.ts';
+import { permanent } from '../errors.ts';
+import { postgresFailure, sessionName, withPostgres } from './connect.ts';
 import { quoted, tableKey } from './names.ts';
 import type { SchemaInput } from './schema-copy.ts';
 import { createEntry } from './schema-created.ts';
@@ -49,6 +52,41 @@ export async function validateForeignKeys(
       validated += 1;
     }
     return { validated };
+  });
+}
+
+/**
+ * Before tables are loaded again: DMS empties them by TRUNCATE, which a foreign key that points at them forbids (facts
+ * 4.6). `finishSchema` makes the keys again. Twice is the same as once.
+ * @throws cutover.Invalid where the schema is not this migration's, so that it could not make them again
+ */
+export async function dropForeignKeysTo({
+  migration,
+  tables,
+}: {
+  migration: Postgres;
+  tables: TableId[];
+}): Promise<{ dropped: string[] }> {
+  const options = { name: sessionName(migration.id, 'schema') };
+  return withPostgres(migration.target, options, async (target) => {
+    const wantedTables = new Set(tables.map(tableKey));
+    const keys = (await readForeignKeys(target)).filter(
+      (key) =>
+        wantedTables.has(tableKey({ schema: key.toSchema, name: key.toTable })) &&
+        !(key.schema === key.toSchema && key.table === key.toTable),
+    );
+    const dropped = keys.map((key) => `${key.name} of ${tableText({ schema: key.schema, name: key.table })}`);
+    if (keys.length > 0 && !migration.schema.create) {
+      throw permanent(ErrorType.invalid, `foreign keys of the target forbid it: ${dropped.join(', ')}`, {
+        remedy: 'the file says that the schema is not cutover’s: drop them, reload, and make them again',
+      });
+    }
+    for (const key of keys) {
+      await target.query(
+        `ALTER TABLE ${quoted(key.schema)}.${quoted(key.table)} DROP CONSTRAINT IF EXISTS ${quoted(key.name)}`,
+      );
+    }
+    return { dropped };
   });
 }
 

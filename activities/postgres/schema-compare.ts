@@ -35,7 +35,10 @@ export function isSameEntry(source: Keyed, target: Keyed, created: CreatedRow | 
   if (a === b) return true;
   if (lenient && source.kind === 'FK CONSTRAINT' && b === tidy(source.sql.replace(/;\s*$/, ' NOT VALID;'))) return true;
   // Made by us of this very text, and not changed since: its other looks are the other version's.
-  return created?.targetText != null && created.sourceText === source.sql && tidy(created.targetText) === b;
+  // A foreign key's text says whether it is validated, and reads the same everywhere.
+  if (source.kind === 'FK CONSTRAINT' || created?.sourceText !== source.sql) return false;
+  // Not noted yet: a crash came right after it was made.
+  return created.targetText === null || tidy(created.targetText) === b;
 }
 
 /** Space at the ends of lines and empty lines mean nothing. */

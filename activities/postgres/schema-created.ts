@@ -4,7 +4,6 @@
  */
 import type pg from 'pg';
 import { OWN_SCHEMA } from '../../spec/postgres-plan.ts';
-import { majorOf, serverVersion } from './server-version.ts';
 import { postgresFailure } from './connect.ts';
 import { hasOwnTable } from './own-schema.ts';
 import { entryText, type Keyed } from './schema-entries.ts';
@@ -89,11 +88,6 @@ export async function noteTargetTexts(
     if (row.targetText !== null || text === undefined) continue;
     await client.query(`UPDATE ${OWN_SCHEMA}.created SET target_text = $1 WHERE key = $2`, [text, storedKey(row.key)]);
   }
-}
-
-export async function versionsDiffer(source: pg.ClientBase, target: pg.ClientBase): Promise<boolean> {
-  const [a, b] = await Promise.all([serverVersion(source), serverVersion(target)]);
-  return majorOf(a) !== majorOf(b);
 }
 
 export async function forgetCreated(client: pg.ClientBase, key: string): Promise<void> {

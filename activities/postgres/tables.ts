@@ -3,7 +3,7 @@ import pLimit from 'p-limit';
 import type pg from 'pg';
 import { selectionOf } from '../../spec/dms-table-mappings.ts';
 import type { Postgres } from '../../spec/kind-postgres.ts';
-import { tableText, type PlannedTable, type TablePlan } from '../../spec/postgres-plan.ts';
+import { tableText, type PlannedTable, type TableId, type TablePlan } from '../../spec/postgres-plan.ts';
 import { treatmentOf, type Selection } from '../../spec/postgres-tables.ts';
 import { beat } from '../beat.ts';
 import { sessionName, withPostgres } from './connect.ts';
@@ -42,8 +42,8 @@ export async function readPlannedTables(client: pg.ClientBase, migration: Postgr
   const selection = selectionIn(migration);
   return (await readTables(client)).map((table) => {
     const treatment = treatmentOf(migration.tables, table, selection);
-    const { partitioned, ...rest } = table;
-    return { ...rest, treatment, ...(partitioned ? { partitioned } : {}) };
+    const { partitioned, partitions, ...rest } = table;
+    return { ...rest, treatment, ...(partitioned ? { partitioned, partitions } : {}) };
   });
 }
 
@@ -52,7 +52,10 @@ function selectionIn({ replication }: Postgres): Selection | undefined {
   return replication.tableMappings ? selectionOf(replication.tableMappings) : undefined;
 }
 
-export type SourceTable = Omit<PlannedTable, 'treatment' | 'partitioned'> & { partitioned: boolean };
+export type SourceTable = Omit<PlannedTable, 'treatment' | 'partitioned' | 'partitions'> & {
+  partitioned: boolean;
+  partitions: TableId[];
+};
 
 /**
  * Every ordinary, unlogged and partitioned table of the user's schemas, by name; the partitions of a table are counted
@@ -66,6 +69,7 @@ export async function readTables(client: pg.ClientBase): Promise<SourceTable[]> 
     bytes: string;
     primary_key: string[];
     partitioned: boolean;
+    partitions: TableId[];
   }>(
     // relispartition is read by its name in JSON, because there is no such column before Postgres 10.
     `WITH RECURSIVE tables AS (
@@ -96,7 +100,11 @@ export async function readTables(client: pg.ClientBase): Promise<SourceTable[]> 
                     CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS key(attnum, position)
                     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = key.attnum
                    WHERE i.indrelid = t.oid AND i.indisprimary
-                   ORDER BY key.position) AS primary_key
+                   ORDER BY key.position) AS primary_key,
+            (SELECT coalesce(json_agg(json_build_object('schema', pn.nspname, 'name', p.relname)
+                                      ORDER BY pn.nspname COLLATE "C", p.relname COLLATE "C"), '[]')
+               FROM members m JOIN pg_class p ON p.oid = m.oid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+              WHERE m.root = t.oid AND t.relkind = 'p' AND p.relkind = 'r') AS partitions
        FROM tables t JOIN sizes s ON s.root = t.oid
       ORDER BY t.nspname COLLATE "C", t.relname COLLATE "C"`,
   );
@@ -107,6 +115,7 @@ export async function readTables(client: pg.ClientBase): Promise<SourceTable[]> 
     bytes: Number(row.bytes),
     primaryKey: row.primary_key,
     partitioned: row.partitioned,
+    partitions: row.partitions,
   }));
 }
 

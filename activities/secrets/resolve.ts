@@ -48,6 +48,11 @@ async function lookUp(ref: SecretRef, aws: AwsTarget): Promise<string> {
   return await fromSecretsManager(ref, aws);
 }
 
+/** A secret may be in another region than what it opens. */
+function regionOf(ref: { region?: string | undefined }, aws: AwsTarget): AwsTarget {
+  return ref.region === undefined ? aws : { region: ref.region };
+}
+
 async function fromFile(ref: { file: string }): Promise<string> {
   let text: string;
   try {
@@ -63,10 +68,10 @@ async function fromFile(ref: { file: string }): Promise<string> {
   return value;
 }
 
-async function fromParameterStore(ref: { ssm: string }, aws: AwsTarget): Promise<string> {
+async function fromParameterStore(ref: Extract<SecretRef, { ssm: string }>, aws: AwsTarget): Promise<string> {
   let value: string | undefined;
   try {
-    const answer = await ssm(aws).send(new GetParameterCommand({ Name: ref.ssm, WithDecryption: true }));
+    const answer = await ssm(regionOf(ref, aws)).send(new GetParameterCommand({ Name: ref.ssm, WithDecryption: true }));
     value = answer.Parameter?.Value;
   } catch (error) {
     throw fromAws(ref, error, 'ssm:GetParameter (and kms:Decrypt on its key)');
@@ -76,12 +81,14 @@ async function fromParameterStore(ref: { ssm: string }, aws: AwsTarget): Promise
 }
 
 async function fromSecretsManager(
-  ref: { secretsManager: string; key?: string | undefined },
+  ref: Extract<SecretRef, { secretsManager: string }>,
   aws: AwsTarget,
 ): Promise<string> {
   let text: string | undefined;
   try {
-    const answer = await secretsManager(aws).send(new GetSecretValueCommand({ SecretId: ref.secretsManager }));
+    const answer = await secretsManager(regionOf(ref, aws)).send(
+      new GetSecretValueCommand({ SecretId: ref.secretsManager }),
+    );
     text = answer.SecretString ?? (answer.SecretBinary && Buffer.from(answer.SecretBinary).toString('utf8'));
   } catch (error) {
     throw fromAws(ref, error, 'secretsmanager:GetSecretValue (and kms:Decrypt on its key)');

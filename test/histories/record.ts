@@ -11,12 +11,13 @@ import { promisify } from 'node:util';
 import { ensureTool } from '../../sandbox/runtime/tools.ts';
 import { createGroup, openAws, openGroupScene, workerEnvironment } from '../stage/elasticache.ts';
 import { startMigration } from '../../client/index.ts';
+import { openPostgresScene, throughTheGate, WORKER_SECRETS } from '../stage/postgres.ts';
 import { approveAtGate, openScene } from '../stage/replicaof.ts';
 import { atGate, isDone, Stage, untilStatus } from '../stage/stage.ts';
 
 const stage = await Stage.open();
 const aws = await openAws(stage);
-await stage.worker(workerEnvironment(aws));
+await stage.worker({ ...workerEnvironment(aws), ...WORKER_SECRETS });
 
 const RECORDINGS: Record<string, () => Promise<string>> = {
   'redis-online-replicaof-done': async () => {
@@ -97,6 +98,31 @@ const RECORDINGS: Record<string, () => Promise<string>> = {
     await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone' && atGate(s));
     await scene.handle.approve({ by: 'test' });
     await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  'postgres-dms-undone-then-done': async () => {
+    const scene = await openPostgresScene(stage, aws, {
+      id: 'replay-postgres',
+      rate: 50,
+      replication: { validation: false },
+    });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    await scene.target.query("UPDATE public.data_sources SET name = 'changed' WHERE id = 1", [], 'redash');
+    await scene.handle.approve({ by: 'test' });
+    await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone' && atGate(s));
+    await scene.handle.reloadTable('public.data_sources', { by: 'test' });
+    await scene.handle.leaveOutTable('public.favorites', { by: 'test' });
+    await scene.handle.pause({ by: 'test' });
+    await untilStatus(scene.handle, 'paused', (s) => s.phase === 'paused');
+    await scene.handle.resume({ by: 'test' });
+    await throughTheGate(scene);
+    return scene.id;
+  },
+  'postgres-dms-aborted': async () => {
+    const scene = await openPostgresScene(stage, aws, { id: 'replay-postgres-aborted', rate: 50 });
+    await untilStatus(scene.handle, 'follows', (s) => s.step === 'follow');
+    await scene.handle.abort({ by: 'test', reason: 'recorded' });
+    await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
     return scene.id;
   },
   'elasticache-backup-failed-then-done': async () => {

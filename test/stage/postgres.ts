@@ -30,9 +30,10 @@ export const WORKER_SECRETS = {
   TEST_DMS_PASSWORD: SANDBOX_PASSWORDS.dms,
 };
 
-export async function openDms(stage: Stage): Promise<Aws> {
+/** @param options.forward the server for all other services (moto) */
+export async function openDms(stage: Stage, options: { forward?: string } = {}): Promise<Aws> {
   const { path } = await ensureTool('redis-server');
-  const aws = await startAws({ dir: join(stage.dir, 'aws'), redisServer: path });
+  const aws = await startAws({ dir: join(stage.dir, 'aws'), redisServer: path, ...options });
   return stage.endLater(aws, () => aws.stop());
 }
 
@@ -97,6 +98,17 @@ export function endpointOf(server: PostgresServer, role: 'application' | 'worker
 
 /** Everything up and the migration started; nothing is waited for. */
 export async function openPostgresScene(stage: Stage, aws: Aws, options: PostgresSceneOptions): Promise<PostgresScene> {
+  const scene = await furnishPostgresScene(stage, aws, options);
+  const handle = await startMigration(stage.client, { migration: scene.migration as never });
+  return { ...scene, handle };
+}
+
+/** Everything up; starting the migration is left to the test. */
+export async function furnishPostgresScene(
+  stage: Stage,
+  aws: Aws,
+  options: PostgresSceneOptions,
+): Promise<Omit<PostgresScene, 'handle'>> {
   const { source, target } = await openServers(stage, options.config);
   const client = await source.connect({ database: REDASH_DATABASE });
   await createRedashSchema(client);
@@ -173,8 +185,7 @@ export async function openPostgresScene(stage: Stage, aws: Aws, options: Postgre
     ],
     ...options.more,
   };
-  const handle = await startMigration(stage.client, { migration: migration as never });
-  return { id: options.id, source, target, sourceWire, targetWire, app, control, handle, migration };
+  return { id: options.id, source, target, sourceWire, targetWire, app, control, migration };
 }
 
 /** Approves, and again where a fault sent the migration back to its gate, until it is done. */

@@ -17,6 +17,8 @@ export interface RedashProcessOptions {
   stragglers?: number;
   rate?: number;
   run?: string;
+  /** Of its own HTTP address. Default: a free one. */
+  port?: number;
 }
 
 export interface RedashProcess {
@@ -36,7 +38,7 @@ export interface RedashProcess {
 export async function startRedashProcess(options: RedashProcessOptions): Promise<RedashProcess> {
   const { dir, endpoint } = options;
   mkdirSync(dir, { recursive: true });
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;
   const record = join(dir, 'writes.jsonl');
   const program = nodeProgram('sandbox/app/redash/main');

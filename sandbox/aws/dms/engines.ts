@@ -52,7 +52,7 @@ export class Engines {
   /** For the engine that is open, and those opened for this task later. */
   script(arn: string, script: EngineScript): void {
     this.#scripts.set(arn, script);
-    this.#engines.get(arn)?.script(whole(script));
+    this.#engines.get(arn)?.script(script);
   }
 
   forget(arn: string): void {
@@ -63,7 +63,7 @@ export class Engines {
   /** Without the scripts of tests. */
   reset(): void {
     this.#scripts.clear();
-    for (const engine of this.#engines.values()) engine.script(whole({}));
+    for (const engine of this.#engines.values()) engine.script({});
   }
 
   /** Ends all without a word to the tasks: what ran is taken up at the next start of the sandbox. */
@@ -87,14 +87,9 @@ export class Engines {
     });
     this.#engines.set(arn, engine);
     const script = this.#scripts.get(arn);
-    if (script !== undefined) engine.script(whole(script));
+    if (script !== undefined) engine.script(script);
     return engine;
   }
-}
-
-/** With every member, because an engine may lay a script over the one before: what is not named ends by this. */
-function whole({ failAfterRows, failTable, loadRowsPerSecond, freezeApply = false }: EngineScript): EngineScript {
-  return { failAfterRows, failTable, loadRowsPerSecond, freezeApply } as EngineScript;
 }
 
 /** The part of the cloud that DMS's own files add to it. */

@@ -6,7 +6,7 @@ import type {
   TableStatistics,
 } from '@aws-sdk/client-database-migration-service';
 import type { Cloud } from '../cloud.ts';
-import type { EngineTableStatistics } from './engine/contract.ts';
+import { EngineRefusal, type EngineTableStatistics } from './engine/contract.ts';
 import { emitDms } from './events.ts';
 import { invalidState, invalidValue } from './faults.ts';
 import { dmsPage, filtered } from './filters.ts';
@@ -79,8 +79,10 @@ export async function reloadTables(cloud: Cloud, input: ReloadTablesMessage): Pr
   try {
     await engine?.reloadTables(tables, option);
   } catch (error) {
+    if (!(error instanceof EngineRefusal)) throw error;
     // It runs, and can't do it now: its full load is not through.
-    throw invalidState(error instanceof Error ? error.message : String(error));
+    if (error.because === 'state') throw invalidState(error.message);
+    throw invalidValue(error.message);
   }
   emitDms(cloud, 'replication-task', task.id, 'state change', 'Reload of table details requested.');
   return { ReplicationTaskArn: task.arn };

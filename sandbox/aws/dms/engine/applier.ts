@@ -215,7 +215,11 @@ function sum(one: Counters, other: Counters): Counters {
 
 function adopt(run: Run, progress: Progress): void {
   run.state.position = progress.position;
-  for (const [key, counters] of Object.entries(progress.tables)) Object.assign(tableState(run, key), counters);
+  for (const [key, counters] of Object.entries(progress.tables)) {
+    const table = run.state.tables[key];
+    // A commit that is settled at a resume may name a table that the mappings take no more.
+    if (table !== undefined) Object.assign(table, counters);
+  }
 }
 
 /**

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { LogicalReplicationService } from 'pg-logical-replication';
 import { decode, type TableKey, type Tuple } from './decoding.ts';
-import { isPassing, messageOf, sqlState, TaskFailure } from './failures.ts';
+import { Ended, isPassing, messageOf, sqlState, TaskFailure } from './failures.ts';
 import { lsnOf, lsnText } from './lsn.ts';
 import type { Run } from './run.ts';
 import { RawTestDecoding } from './raw-test-decoding.ts';
@@ -93,7 +93,13 @@ export class ChangeStream {
     });
     service.on('error', (error) => this.fail(error));
     await new Promise<void>((resolve, reject) => {
-      service.on('start', () => resolve());
+      // A server that hangs never answers.
+      const ended = (): void => reject(new Ended('stopped'));
+      this.run.ended.addEventListener('abort', ended, { once: true });
+      service.on('start', () => {
+        this.run.ended.removeEventListener('abort', ended);
+        resolve();
+      });
       service.subscribe(plugin, state.slot, state.position).then(
         () => this.fail(new Error('Connection terminated: the stream of changes ended')),
         (error: unknown) => {
@@ -179,7 +185,8 @@ export class ChangeStream {
           clearTimeout(timer);
           resolve();
         };
-        if (this.run.ended.aborted) this.wake();
+        // Also when the task is to end: whoever asks for the rest of a transaction then would ask again and again without
+        // a turn of the event loop, in which alone the rest can arrive.
       });
       this.wake = undefined;
     }
@@ -238,7 +245,7 @@ export class ChangeStream {
 
   /** A slot or its log that is gone does not come back. */
   private judged(error: unknown): unknown {
-    if (error instanceof TaskFailure || isPassing(error)) return error;
+    if (error instanceof TaskFailure || error instanceof Ended || isPassing(error)) return error;
     return new TaskFailure(
       'FATAL_ERROR',
       `Error reading from replication slot '${this.run.state.slot}': ${messageOf(error)}`,

@@ -99,19 +99,34 @@ export interface EngineScript {
   freezeApply?: boolean;
 }
 
+/** What an engine refuses to do. Nothing was begun; the control plane answers with AWS's own error. */
+export class EngineRefusal extends Error {
+  override readonly name = 'EngineRefusal';
+  /** `state`: it can't now (InvalidResourceStateFault). `value`: never, as it was asked for (InvalidParameterValueException). */
+  readonly because: 'state' | 'value';
+
+  constructor(because: 'state' | 'value', message: string) {
+    super(message);
+    this.because = because;
+  }
+}
+
 export interface TaskEngine {
   /**
    * Begins; resolves once it is running (connections work, the slot is there). Rows move after that, on their own.
+   * `resume-processing` goes by the mappings as they are now: see engine/task-resume.ts.
    * @throws Error with a message like DMS's where it can't start
    */
   start(type: StartType): Promise<void>;
   /** Ends as NORMAL; what was captured so far is applied or will be read again after resume-processing: nothing is lost. */
   stop(): Promise<void>;
+  /** @throws EngineRefusal `state` while it does not run or its full load is not through, `value` for a table it does not have */
   reloadTables(tables: { schema: string; table: string }[], option: 'data-reload' | 'validate-only'): Promise<void>;
   tableStatistics(): EngineTableStatistics[];
   stats(): EngineStats;
   /** Seconds, as CloudWatch's CDCLatencySource and CDCLatencyTarget. */
   latency(): { source: number; target: number };
+  /** In place of what was scripted before: what is not named ends by this. */
   script(script: EngineScript): void;
   /** Removes what it has on the source (the slot) and ends; for DeleteReplicationTask. */
   remove(): Promise<void>;

@@ -10,6 +10,8 @@ import type { Run } from './run.ts';
 
 const BATCH = 4_000;
 const WAIT_MS = 200;
+/** How long, in milliseconds, a transaction that is half read when the task is to end may take to be read to its end. */
+const LAST_MS = 5_000;
 
 export class Follower {
   private readonly run: Run;
@@ -20,6 +22,8 @@ export class Follower {
   /** Read and applied in memory; the state's position follows with each commit. */
   private reached: bigint;
   private midway = false;
+  /** The task was to end LAST_MS ago. */
+  private late = false;
   private savedAt = 0;
   private appliedAt: number | undefined;
 
@@ -56,7 +60,12 @@ export class Follower {
       this.applier = await Applier.open(run, this.touched);
       await this.stream.start();
     }
-    const cut = (): void => void delay(5_000).then(() => this.applier?.cutOff());
+    const cut = (): void =>
+      void delay(LAST_MS, undefined, { ref: false }).then(() => {
+        this.late = true;
+        this.applier?.cutOff();
+      });
+    if (run.ended.aborted) cut();
     run.ended.addEventListener('abort', cut, { once: true });
     try {
       for (;;) {
@@ -68,6 +77,8 @@ export class Follower {
             return;
           }
         }
+        // A source that hangs never sends the rest: nothing of it is committed, and all of it will be read again.
+        if (this.late) throw new Ended('stopped');
         await this.step(cached, until !== undefined);
       }
     } finally {

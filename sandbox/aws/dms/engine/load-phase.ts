@@ -33,8 +33,13 @@ export async function loadTables(run: Run, abort: (reason: unknown) => void): Pr
   state.dates.loadFinish = Date.now();
 }
 
-/** Loads one; what is the table's own fault suspends it (TableErrorPolicy), the rest is thrown. */
-export async function loadOne(run: Run, key: TableKey, reload = false): Promise<void> {
+/**
+ * Loads one; what is the table's own fault suspends it (TableErrorPolicy), the rest is thrown.
+ * @param how `late` and `again` while the others follow already: it is `Table completed` once the changes that were kept
+ *   meanwhile are applied, and whoever asked for the load says so
+ */
+export async function loadOne(run: Run, key: TableKey, how: 'in turn' | 'late' | 'again' = 'in turn'): Promise<void> {
+  const reload = how === 'again';
   const table = tableState(run, key);
   Object.assign(table, {
     state: reload ? 'Table is being reloaded' : 'Full load',
@@ -71,6 +76,6 @@ export async function loadOne(run: Run, key: TableKey, reload = false): Promise<
     return;
   }
   table.loadEnd = Date.now();
-  if (!reload) table.state = 'Table completed';
+  if (how === 'in turn') table.state = 'Table completed';
   run.file.write(run.state);
 }

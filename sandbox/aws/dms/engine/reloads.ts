@@ -1,8 +1,11 @@
-/** ReloadTables: a table is loaded again while the others go on. */
+/** ReloadTables: a table is loaded again while the others go on; or for the first time, where the mappings took it in late. */
 import type { Change } from './change-stream.ts';
 import type { TableKey } from './decoding.ts';
 import { messageOf } from './failures.ts';
 import { tableState, type Run } from './run.ts';
+
+/** Of a table whose load a kill or a stop broke off, or that was not begun. */
+const UNFINISHED = ['Table is being reloaded', 'Before load', 'Full load'];
 
 interface Reload {
   /** Its changes since the load began, kept until that is through. */
@@ -17,15 +20,17 @@ interface Reload {
  */
 export class Reloads {
   private readonly run: Run;
-  private readonly load: (key: TableKey) => Promise<void>;
+  private readonly load: (key: TableKey, first: boolean) => Promise<void>;
   private readonly asked = new Set<TableKey>();
   private readonly going = new Map<TableKey, Reload>();
+  private readonly loads = new Set<Promise<void>>();
 
-  constructor(run: Run, load: (key: TableKey) => Promise<void>) {
+  /** @param load with whether it is the table's first: the mappings took it in when the full load was through already */
+  constructor(run: Run, load: (key: TableKey, first: boolean) => Promise<void>) {
     this.run = run;
     this.load = load;
     for (const [key, table] of Object.entries(run.state.tables)) {
-      if (table.state === 'Table is being reloaded') this.asked.add(key);
+      if (UNFINISHED.includes(table.state)) this.asked.add(key);
     }
   }
 
@@ -61,13 +66,21 @@ export class Reloads {
       this.asked.delete(key);
       const reload: Reload = { kept: [], done: false };
       this.going.set(key, reload);
-      this.load(key).then(
-        () => (reload.done = true),
+      const first = tableState(this.run, key).state !== 'Table is being reloaded';
+      const load = this.load(key, first).then(
+        () => void (reload.done = true),
         (error: unknown) => {
           reload.failure = error instanceof Error ? error : new Error(messageOf(error));
           reload.done = true;
         },
       );
+      this.loads.add(load);
+      void load.finally(() => this.loads.delete(load));
     }
+  }
+
+  /** Resolves when no load is at work any more; the run has ended, and that cuts them off. */
+  async close(): Promise<void> {
+    await Promise.all(this.loads);
   }
 }

@@ -38,16 +38,30 @@ function ruleOf(rule: unknown): Rule | undefined {
   return { exclude: action === 'exclude', schema: wildcard(schema), table: wildcard(table) };
 }
 
-/** `%` any characters, `_` one, `[_]` the character itself, `[ab]` one of them. Case matters. */
+/** `%` any characters, `_` one, `[_]` the character itself, `[ab]` and `[a-d]` one of them. Case matters. */
 function wildcard(pattern: string): (name: string) => boolean {
   const source = pattern.replace(/\[[^\]]+\]|[%_]|[\s\S]/gu, (part) => {
     if (part === '%') return '.*';
     if (part === '_') return '.';
-    if (part.length > 1 && part.startsWith('[')) return `[${part.slice(1, -1).replace(/[\\^[\]]/g, String.raw`\$&`)}]`;
-    return part.replace(/[.*+?^${}()|[\]\\/-]/g, String.raw`\$&`);
+    if (part.length > 1 && part.startsWith('[')) return `[${oneOf(part.slice(1, -1))}]`;
+    // Not the hyphen: a `\-` outside of brackets is a SyntaxError under the flag `u`.
+    return part.replace(/[.*+?^${}()|[\]\\/]/, String.raw`\$&`);
   });
   const expression = new RegExp(`^${source}$`, 'su');
   return (name) => expression.test(name);
+}
+
+/** What stands between brackets, for a regular expression. A range that runs backwards would be a SyntaxError: its characters. */
+function oneOf(characters: string): string {
+  const literal = (text: string): string => text.replace(/[\\^[\]-]/gu, String.raw`\$&`);
+  return characters.replace(/([\s\S])-([\s\S])|[\s\S]/gu, (part, from?: string, to?: string) => {
+    const range = from !== undefined && to !== undefined && codeOf(from) <= codeOf(to);
+    return range ? `${literal(from)}-${literal(to)}` : literal(part);
+  });
+}
+
+function codeOf(character: string): number {
+  return character.codePointAt(0) ?? 0;
 }
 
 function field(of: unknown, key: string): unknown {

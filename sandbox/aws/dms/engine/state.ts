@@ -43,6 +43,8 @@ export interface Progress {
 export interface TaskState {
   version: 1;
   slot: string;
+  /** The mappings that `tables` was made by; none in the state of an older engine. */
+  mappings?: unknown;
   /** Made by the task, and so removed with it. */
   slotOwned: boolean;
   /** Where the slot began. */

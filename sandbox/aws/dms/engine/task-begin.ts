@@ -1,11 +1,11 @@
 /** The state of a task that starts from the beginning. */
-import { discover } from './catalog.ts';
+import { discover, type SourceTable } from './catalog.ts';
 import type { TaskSpec } from './contract.ts';
 import { tableKey } from './decoding.ts';
 import { selectionOf } from './selection.ts';
 import { withSession } from './sessions.ts';
 import { createSlot, findSlot, requireSlot, slotName } from './slot.ts';
-import { freshTable, type TaskState } from './state.ts';
+import { freshTable, type TableState, type TaskState } from './state.ts';
 import type { TaskSettings } from './task-settings.ts';
 
 /**
@@ -26,13 +26,12 @@ export async function newState(spec: TaskSpec, settings: TaskSettings): Promise<
     } else position = (await requireSlot(spec, named.slot)).position;
   }
   const found = await withSession(spec.source, 'source', spec.id, (client) => discover(client, selected));
-  const tables = found.tables.map((table) => {
-    const fresh = freshTable(table);
-    if (spec.migrationType === 'cdc' || settings.validationOnly) fresh.state = 'Table completed';
-    return [tableKey(table.schema, table.name), fresh] as const;
-  });
+  const tables = found.tables.map(
+    (table) => [tableKey(table.schema, table.name), tableToMove(spec, settings, table)] as const,
+  );
   return {
     version: 1,
+    mappings: spec.mappings,
     slot: follows ? named.slot : '',
     slotOwned: follows && owned,
     slotStart: position,
@@ -43,4 +42,11 @@ export async function newState(spec: TaskSpec, settings: TaskSettings): Promise<
     dates: { fresh: Date.now() },
     elapsedMs: 0,
   };
+}
+
+/** A table at its beginning; a task that loads nothing takes it as loaded. */
+export function tableToMove(spec: TaskSpec, settings: TaskSettings, table: SourceTable): TableState {
+  const fresh = freshTable(table);
+  if (spec.migrationType === 'cdc' || settings.validationOnly) fresh.state = 'Table completed';
+  return fresh;
 }

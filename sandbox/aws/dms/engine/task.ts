@@ -1,4 +1,5 @@
 /** One replication task: its life from start() to its end. */
+import { setMaxListeners } from 'node:events';
 import { rmSync } from 'node:fs';
 import type {
   EngineScript,
@@ -10,6 +11,7 @@ import type {
   TaskEngine,
   TaskSpec,
 } from './contract.ts';
+import { EngineRefusal } from './contract.ts';
 import { settlePending } from './applier.ts';
 import { ControlTables } from './control-tables.ts';
 import { tableKey } from './decoding.ts';
@@ -24,6 +26,7 @@ import { withSession } from './sessions.ts';
 import { dropSlot, requireSlot } from './slot.ts';
 import { StateFile, type TaskState } from './state.ts';
 import { newState } from './task-begin.ts';
+import { takeMappings } from './task-resume.ts';
 import { endpointFlag, taskSettingsOf, type TaskSettings } from './task-settings.ts';
 import { statisticsOf, statsOf } from './statistics.ts';
 import { Sidelines } from './sidelines.ts';
@@ -59,11 +62,13 @@ export class Task implements TaskEngine {
       throw new Error(`Replication Task '${spec.id}' cannot be resumed: it has not run yet`);
     }
     this.stopping = new AbortController();
+    setMaxListeners(0, this.stopping.signal);
     await withSession(spec.target, 'target', spec.id, (client) => this.control.make(client));
     if (type === 'resume-processing' && this.state !== undefined) {
       // That the slot is gone is told as the end of a task that was running, as DMS does.
-      await withSession(spec.source, 'source', spec.id, (client) => client.query('SELECT 1'));
-      delete this.state.dates.stop;
+      const { state } = this;
+      await withSession(spec.source, 'source', spec.id, (client) => takeMappings(client, spec, this.settings, state));
+      delete state.dates.stop;
     } else {
       if (this.state?.slotOwned === true) await dropSlot(spec, this.state.slot);
       this.state = await newState(spec, this.settings);
@@ -120,6 +125,7 @@ export class Task implements TaskEngine {
   /** From wherever the state is to the task's end, on one set of connections. */
   private async attempt(): Promise<StopReason> {
     const inner = new AbortController();
+    setMaxListeners(0, inner.signal); // Each table that is loaded listens, and there may be 49 at once.
     const { signal } = this.stopping;
     const stop = (): void => inner.abort();
     signal.addEventListener('abort', stop);
@@ -132,10 +138,11 @@ export class Task implements TaskEngine {
     } finally {
       inner.abort();
       signal.removeEventListener('abort', stop);
-      const { follower } = this;
+      const { follower, reloads } = this;
       this.follower = undefined;
       this.reloads = undefined;
       await follower?.close();
+      await reloads?.close(); // Before the next attempt: a load of this one writes its own state of the task.
     }
   }
 
@@ -163,7 +170,7 @@ export class Task implements TaskEngine {
       if (settings.stopBeforeCached) return 'STOPPED_AFTER_FULL_LOAD';
     }
     if (!follows) return 'FULL_LOAD_ONLY_FINISHED';
-    this.reloads = new Reloads(run, (key) => loadOne(run, key, true));
+    this.reloads = new Reloads(run, (key, first) => loadOne(run, key, first ? 'late' : 'again'));
     this.follower = new Follower(run, this.reloads, (table, key) => this.sidelines?.touched(table, key));
     if (state.phase === 'cached') {
       await this.follower.follow(true, lsnOf(state.cachedUntil ?? '0/0'));
@@ -187,13 +194,15 @@ export class Task implements TaskEngine {
   ): Promise<void> {
     const { run, state } = this;
     if (run === undefined || state === undefined || this.working === undefined) {
-      throw new Error(`Replication Task '${this.spec.id}' is not running`);
+      throw new EngineRefusal('state', `Replication Task '${this.spec.id}' is not running`);
     }
     const keys = tables.map(({ schema, table }) => tableKey(schema, table));
     const unknown = keys.find((key) => state.tables[key] === undefined);
-    if (unknown !== undefined) throw new Error(`Table ${unknown} is not part of the task`);
+    if (unknown !== undefined) throw new EngineRefusal('value', `Table ${unknown} is not part of the task`);
     if (option === 'validate-only') return this.sidelines?.revalidate(keys);
-    if (this.reloads === undefined) throw new Error('Tables can be reloaded once the full load of the task is through');
+    if (this.reloads === undefined) {
+      throw new EngineRefusal('state', 'Tables can be reloaded once the full load of the task is through');
+    }
     for (const key of keys) this.reloads.ask(key);
   }
 
@@ -213,6 +222,8 @@ export class Task implements TaskEngine {
   }
 
   script(script: EngineScript): void {
+    // The object stays: what runs holds it.
+    for (const key of Object.keys(this.scripted) as (keyof EngineScript)[]) delete this.scripted[key];
     Object.assign(this.scripted, script);
   }
 

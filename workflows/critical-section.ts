@@ -242,7 +242,8 @@ function tellDoubt(run: Run, id: string, attempt: CutoverAttempt, why: string): 
 /** Lifts the fence, shows why, and leaves the migration at its gate. An abort goes on from there. */
 async function undone(run: Run, id: string, attempt: CutoverAttempt, error: unknown): Promise<void> {
   if (!run.aborting) run.rethrowUnlessFailure(error);
-  const reason = run.aborting ? `aborted by ${run.status.abortedBy!.by}` : reasonOf(error).message;
+  const { message, remedy } = reasonOf(error);
+  const reason = run.aborting ? `aborted by ${run.status.abortedBy!.by}` : message;
   await liftFence(run, id);
   run.board.update((status) => {
     attempt.outcome = 'undone';
@@ -253,7 +254,8 @@ async function undone(run: Run, id: string, attempt: CutoverAttempt, error: unkn
     status.phase = 'running';
   });
   run.board.end(id, 'undone', reason);
-  run.board.warn(`cutover ${attempt.number} was undone, the source takes writes: ${reason}`);
+  const mend = remedy && !run.aborting ? `; to mend it: ${remedy}` : '';
+  run.board.warn(`cutover ${attempt.number} was undone, the source takes writes: ${reason}${mend}`);
 }
 
 /** The fence holds all writes back, so lifting it never gives up; while it fails, the operator sees why and how. */

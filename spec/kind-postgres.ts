@@ -67,34 +67,43 @@ const cutover = z.strictObject({
   verify: z.enum(['checksum', 'count']).default('checksum').describe('inside the fence, every table'),
 });
 
-export const postgres = z.strictObject({
-  ...migrationBase,
-  kind: z.literal('postgres'),
-  source: postgresEndpoint,
-  target: postgresEndpoint,
-  aws: awsSettings.prefault({}).describe('of the hooks'),
-  tables,
-  schema,
-  replication: z.discriminatedUnion('engine', [dmsReplication], { error: 'expected engine: dms' }),
-  ready: z
-    .strictObject({
-      readings: z.int().min(1).max(1000).default(3).describe('that many in a row'),
-      interval: duration({ min: '50ms', max: '1h' }).prefault('15s'),
-      maxLag: duration().prefault('10s'),
-    })
-    .prefault({}),
-  cutover,
-  switch: z.array(hook).default([]).describe('run in order once the target is open'),
-  checks: z.array(check).default([]).describe('decide whether the switch holds'),
-  checksFail: z
-    .enum(['switch-back', 'ask'])
-    .default('switch-back')
-    .describe('switch-back: by itself, as long as the target has taken no write; asks where it has'),
-  soak: duration().prefault('0s').describe('how long to watch before the DMS resources are removed'),
-  abort: z
-    .strictObject({
-      dropTargetTables: z.boolean().default(false).describe('drop on the target what this migration created there'),
-    })
-    .prefault({}),
-});
+export const postgres = z
+  .strictObject({
+    ...migrationBase,
+    kind: z.literal('postgres'),
+    source: postgresEndpoint,
+    target: postgresEndpoint,
+    aws: awsSettings.prefault({}).describe('of the hooks'),
+    tables,
+    schema,
+    replication: z.discriminatedUnion('engine', [dmsReplication], { error: 'expected engine: dms' }),
+    ready: z
+      .strictObject({
+        readings: z.int().min(1).max(1000).default(3).describe('that many in a row'),
+        interval: duration({ min: '50ms', max: '1h' }).prefault('15s'),
+        maxLag: duration().prefault('10s'),
+      })
+      .prefault({}),
+    cutover,
+    switch: z.array(hook).default([]).describe('run in order once the target is open'),
+    checks: z.array(check).default([]).describe('decide whether the switch holds'),
+    checksFail: z
+      .enum(['switch-back', 'ask'])
+      .default('switch-back')
+      .describe('switch-back: by itself, as long as the target has taken no write; asks where it has'),
+    soak: duration().prefault('0s').describe('how long to watch before the DMS resources are removed'),
+    abort: z
+      .strictObject({
+        dropTargetTables: z.boolean().default(false).describe('drop on the target what this migration created there'),
+      })
+      .prefault({}),
+  })
+  .refine(
+    ({ replication, tables: { include, exclude } }) =>
+      !replication.tableMappings || (include.join() === '*.*' && exclude.length === 0),
+    {
+      error: 'expected no include and exclude beside replication.tableMappings, which say the same',
+      path: ['tables'],
+    },
+  );
 export type Postgres = z.output<typeof postgres>;

@@ -57,16 +57,18 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     ['1:1: the file is a single value, expected a mapping that begins with kind: redis-online'],
   ],
   ['binary', 'kind\0: redis-online\n', ['1:1: is not text; is it the right file?']],
-  ['no kind', 'id: shop\n', ['1:1: kind: missing, expected one of: redis-online, elasticache-backup']],
+  ['no kind', 'id: shop\n', ['1:1: kind: missing, expected one of: redis-online, elasticache-backup, postgres']],
   [
     'an unknown kind',
     edited('redis-online', 'mysql'),
-    ['1:7: kind: got "mysql", expected one of: redis-online, elasticache-backup'],
+    ['1:7: kind: got "mysql", expected one of: redis-online, elasticache-backup, postgres'],
   ],
   [
     'a mistyped kind',
     edited('redis-online', 'redis-onlin'),
-    ['1:7: kind: got "redis-onlin", expected one of: redis-online, elasticache-backup; did you mean `redis-online`?'],
+    [
+      '1:7: kind: got "redis-onlin", expected one of: redis-online, elasticache-backup, postgres; did you mean `redis-online`?',
+    ],
   ],
   ['the name of kind mistyped', edited('kind:', 'knid:'), ['1:1: knid: unknown field; did you mean `kind`?']],
   [
@@ -275,17 +277,23 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
   [
     'a hook without type',
     withMore('switch:\n  - run: [deploy]\n'),
-    ['10:5: switch[0].type: missing, expected a hook with type: command, webhook, ssm-parameter or ecs-service'],
+    [
+      '10:5: switch[0].type: missing, expected a hook with type: command, webhook, ssm-parameter, ecs-service, elb-listener or elb-deregister',
+    ],
   ],
   [
     'a hook of an unknown type',
     withMore('switch:\n  - type: lambda\n'),
-    ['10:11: switch[0].type: got "lambda", expected a hook with type: command, webhook, ssm-parameter or ecs-service'],
+    [
+      '10:11: switch[0].type: got "lambda", expected a hook with type: command, webhook, ssm-parameter, ecs-service, elb-listener or elb-deregister',
+    ],
   ],
   [
     'a hook that is a word',
     withMore('switch:\n  - deploy\n'),
-    ['10:5: switch[0]: got "deploy", expected a hook with type: command, webhook, ssm-parameter or ecs-service'],
+    [
+      '10:5: switch[0]: got "deploy", expected a hook with type: command, webhook, ssm-parameter, ecs-service, elb-listener or elb-deregister',
+    ],
   ],
   [
     'hooks that are no list',
@@ -442,7 +450,7 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     'many at once',
     'kind: redis-onlin\nengin: replicaof\nid: Shop\nsorce: { hots: a, prot: 1 }\ntarget: { host: b:1, port: "6379" }\nsoak: 5\n',
     [
-      '1:7: kind: got "redis-onlin", expected one of: redis-online, elasticache-backup; did you mean `redis-online`?',
+      '1:7: kind: got "redis-onlin", expected one of: redis-online, elasticache-backup, postgres; did you mean `redis-online`?',
       '2:1: engin: unknown field; did you mean `engine`?',
       '3:5: id: got "Shop", expected 1 to 40 lower-case letters, digits and hyphens, a letter first, no hyphen last',
       '4:1: sorce: unknown field; did you mean `source`?',

@@ -20,7 +20,7 @@ import { drainDms } from '../activities/dms/drain.ts';
 import { ensureDmsEndpoints } from '../activities/dms/endpoints.ts';
 import { ensureDmsInstance } from '../activities/dms/instance.ts';
 import { leaveOutDmsTable } from '../activities/dms/leave-out.ts';
-import { reloadDmsTables } from '../activities/dms/reload.ts';
+import { awaitDmsReload, reloadDmsTables } from '../activities/dms/reload.ts';
 import type { DmsResources } from '../activities/dms/resources.ts';
 import { resumeDms, startDms } from '../activities/dms/start.ts';
 import { pauseDms, stopDms } from '../activities/dms/stop.ts';
@@ -250,11 +250,11 @@ describe('while it follows', () => {
 
     await sql(target, 'DELETE FROM notes');
     const tables = [{ schema: 'public', name: 'notes' }];
-    expect(await run(reloadDmsTables, { migration, resources, tables, option: 'data-reload' as const })).toEqual({
-      reloaded: ['public.notes'],
-    });
+    const asked = await run(reloadDmsTables, { migration, resources, tables, option: 'data-reload' as const });
+    expect(asked.reloaded).toEqual(['public.notes']);
+    await run(awaitDmsReload, { migration, resources, tables, since: asked.since });
+    expect(await rows(target, 'notes')).toEqual(await rows(source, 'notes'));
     await watch(resources, 'ready', ({ ready }) => ready);
-    await vi.waitFor(async () => expect(await rows(target, 'notes')).toEqual(await rows(source, 'notes')), 30_000);
     const unknown = await failureOf(
       run(reloadDmsTables, {
         migration,

@@ -125,10 +125,18 @@ export class MigrationHandle {
     return this.update(command, options, () => this.workflow.executeUpdate(commandUpdates[command], { args: [input] }));
   }
 
-  /** Loads one table of a Postgres migration again, while the others go on. `table`: `schema.table`. @throws as `approve` */
-  reloadTable(table: string, options: CommandOptions = {}): Promise<CommandAnswer> {
+  /**
+   * Loads one table of a Postgres migration again, while the others go on; with `validateOnly` its rows are only compared
+   * again. `table`: `schema.table`. @throws as `approve`
+   */
+  reloadTable(
+    table: string,
+    options: CommandOptions & { validateOnly?: boolean | undefined } = {},
+  ): Promise<CommandAnswer> {
     return this.update('reload-table', { timeoutMs: TABLE_COMMAND_MS, ...options }, () =>
-      this.workflow.executeUpdate(reloadTableUpdate, { args: [tableInput(table, options)] }),
+      this.workflow.executeUpdate(reloadTableUpdate, {
+        args: [{ ...tableInput(table, options), ...(options.validateOnly ? { validateOnly: true } : {}) }],
+      }),
     );
   }
 

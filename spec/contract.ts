@@ -98,6 +98,8 @@ export interface TableCommandInput {
   table: string;
   by: string;
   reason?: string;
+  /** reloadTable: compare its rows again, and load none. */
+  validateOnly?: boolean;
 }
 export const reloadTableUpdate = defineUpdate<CommandAnswer, [TableCommandInput]>('reloadTable');
 export const leaveOutTableUpdate = defineUpdate<CommandAnswer, [TableCommandInput]>('leaveOutTable');

@@ -52,6 +52,19 @@ test('paused and resumed, one table loaded again, one left out', async () => {
   await expect(scene.handle.reloadTable('public.nothing', { by: 'test' })).rejects.toThrow(/no table public.nothing/);
   await expect(scene.handle.reloadTable('public.queries', { by: 'test' })).rejects.toThrow(/by-hand/);
   await scene.handle.reloadTable('public.users', { by: 'test', reason: 'to be sure' });
+
+  // Nobody has changed this row on the source since the load: only looking at it again finds the difference.
+  await scene.target.query(
+    "UPDATE public.data_sources SET name = 'changed behind its back' WHERE id = 1",
+    [],
+    'redash',
+  );
+  await scene.handle.reloadTable('public.data_sources', { by: 'test', validateOnly: true });
+  const differs = await untilStatus(scene.handle, 'the validation has failed', ({ gate }) => {
+    return gate?.notReady?.includes('data_sources') ?? false;
+  });
+  expect(differs.gate).toMatchObject({ ready: false, notReady: expect.stringMatching(/Mismatched/) });
+  await scene.handle.reloadTable('public.data_sources', { by: 'test' });
   await scene.handle.leaveOutTable('public.favorites', { by: 'test', reason: 'not needed' });
 
   const status = await throughTheGate(scene);

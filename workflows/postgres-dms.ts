@@ -64,6 +64,11 @@ export function dmsEngine(input: MigrationInput<Postgres>): ReplicationEngine {
         { ...given(), tables, since },
       ]);
     },
+    async revalidate(tables) {
+      await act.quick.reloadDmsTables.executeWithOptions({ summary: 'validate tables again' }, [
+        { ...given(), tables, option: 'validate-only' },
+      ]);
+    },
     async leaveOut(plan, table) {
       await act.wait.leaveOutDmsTable.executeWithOptions({ summary: 'take a table out of the task' }, [
         { ...given(), plan, table },

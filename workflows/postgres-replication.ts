@@ -23,6 +23,8 @@ export interface ReplicationEngine {
   resume(): Promise<void>;
   /** Loads single tables again while the others go on; returns once they are loaded. No foreign key may point at them. */
   reload(tables: TableId[]): Promise<void>;
+  /** Has single tables compared again; the watch shows what comes of it. */
+  revalidate(tables: TableId[]): Promise<void>;
   /** Takes a table out of the replication. */
   leaveOut(plan: TablePlan, table: TableId): Promise<void>;
   /** Tables whose equality the engine does not prove itself. */

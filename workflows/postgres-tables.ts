@@ -35,7 +35,12 @@ export class TableCommands {
       reloadTableUpdate,
       (input) =>
         this.alone(run, 'reload-table', input, async () => {
-          await this.reload(plan, find(plan, input.table)!);
+          const table = find(plan, input.table)!;
+          if (input.validateOnly) {
+            await this.engine.revalidate([{ schema: table.schema, name: table.name }]);
+            return { message: `${input.table} is being validated again; the gate waits for what comes of it` };
+          }
+          await this.reload(plan, table);
           return { message: `${input.table} was loaded again` };
         }),
       { validator, description: 'cutover reload-table' },

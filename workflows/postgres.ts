@@ -233,6 +233,8 @@ class PostgresRunbook {
       });
       if (state.phase === 'failed' || state.phase === 'stopped') throw ended(state);
       if (state.tables.failed > 0) throw tablesFailed(run.status.id, state);
+      const [problem] = state.problems;
+      if (problem) run.board.warn(problem.table ? `${problem.table}: ${problem.reason}` : problem.reason);
       if (state.stalledSince !== undefined) {
         run.board.warn(`no progress since ${new Date(state.stalledSince).toISOString()}, though ${state.engineState}`);
       }

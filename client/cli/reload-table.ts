@@ -5,6 +5,7 @@ import { note, print } from './output.ts';
 
 interface TableOptions extends ConnectionOptions {
   reason?: string;
+  validateOnly?: boolean;
 }
 
 export function addReloadTable(program: Command): void {
@@ -12,7 +13,7 @@ export function addReloadTable(program: Command): void {
     summary: 'load one table of a Postgres migration again',
     description:
       'Loads one table again while the others go on: after its error is mended, or where it differs. The migration need not start over.',
-    examples: ['reload-table redash public.events'],
+    examples: ['reload-table redash public.events', 'reload-table redash public.events --validate-only'],
   });
   withConnection(command).option('--reason <text>', 'why, for the record').action(action(run));
 }
@@ -20,7 +21,10 @@ export function addReloadTable(program: Command): void {
 async function run(id: string, table: string, options: TableOptions): Promise<void> {
   const { message } = await withClient(options, async (client) => {
     const { MigrationHandle } = await import('../migration-handle.ts');
-    return new MigrationHandle(client, id).reloadTable(table, { reason: options.reason });
+    return new MigrationHandle(client, id).reloadTable(table, {
+      reason: options.reason,
+      validateOnly: options.validateOnly,
+    });
   });
   print(options, { id, table, command: 'reload-table', message }, () => `${id}: ${message}`);
   if (!options.json) note(`follow it: ${nextCommand(`watch ${id}`, options)}`);

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import {
   CreateReplicationGroupCommand,
+  DeleteReplicationGroupCommand,
   DescribeReplicationGroupsCommand,
   ElastiCacheClient,
 } from '@aws-sdk/client-elasticache';
@@ -13,6 +14,7 @@ import { startAws, type Aws } from '../../sandbox/aws/index.ts';
 import type { RedisServer } from '../../sandbox/runtime/redis.ts';
 import { ensureTool } from '../../sandbox/runtime/tools.ts';
 import type { Server } from './expectations.ts';
+import { endFirstAttempt, isSecondAttempt } from './second-attempt.ts';
 import { until, type Stage } from './stage.ts';
 
 /** The sandbox's AWS on a stage, for as long as the stage is open. */
@@ -39,6 +41,7 @@ export function elastiCacheClient(aws: Aws): ElastiCacheClient {
 export async function createGroup(aws: Aws, id: string, more: Record<string, unknown> = {}): Promise<Server> {
   const client = elastiCacheClient(aws);
   try {
+    if (isSecondAttempt()) await removeGroup(client, id);
     await client.send(
       new CreateReplicationGroupCommand({
         ReplicationGroupId: id,
@@ -62,6 +65,15 @@ export async function createGroup(aws: Aws, id: string, more: Record<string, unk
   } finally {
     client.destroy();
   }
+}
+
+async function removeGroup(client: ElastiCacheClient, id: string): Promise<void> {
+  await until(`${id} of the first attempt is gone`, () =>
+    client.send(new DeleteReplicationGroupCommand({ ReplicationGroupId: id })).then(
+      () => false,
+      (error: unknown) => error instanceof Error && error.name === 'ReplicationGroupNotFoundFault',
+    ),
+  );
 }
 
 export interface GroupScene {
@@ -112,6 +124,7 @@ export async function openGroupScene(
     ],
     ...options.more,
   };
+  await endFirstAttempt(stage.client, options.id);
   const handle = await startMigration(stage.client, { migration: migration as never });
   return { id: options.id, source, target, app, handle, migration };
 }

@@ -22,6 +22,7 @@ import { startPostgres, type PostgresServer } from '../../sandbox/runtime/postgr
 import { ensureTool } from '../../sandbox/runtime/tools.ts';
 import { SqlParser } from './sql-wire.ts';
 import { atGate, isDone, until, untilStatus, type Stage } from './stage.ts';
+import { endFirstAttempt } from './second-attempt.ts';
 import { startTripwire, type Tripwire } from './tripwire.ts';
 
 /** The passwords that a worker finds in its environment. */
@@ -99,6 +100,7 @@ export function endpointOf(server: PostgresServer, role: 'application' | 'worker
 /** Everything up and the migration started; nothing is waited for. */
 export async function openPostgresScene(stage: Stage, aws: Aws, options: PostgresSceneOptions): Promise<PostgresScene> {
   const scene = await furnishPostgresScene(stage, aws, options);
+  await endFirstAttempt(stage.client, options.id);
   const handle = await startMigration(stage.client, { migration: scene.migration as never });
   return { ...scene, handle };
 }

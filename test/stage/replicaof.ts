@@ -6,6 +6,7 @@ import { fillRedis } from '../../sandbox/app/fill.ts';
 import { startApp, type App } from '../../sandbox/app/writer.ts';
 import type { RedisServer, StartRedisOptions } from '../../sandbox/runtime/redis.ts';
 import { atGate, untilStatus, type Stage } from './stage.ts';
+import { endFirstAttempt } from './second-attempt.ts';
 import { startTripwire, type Tripwire } from './tripwire.ts';
 
 export interface Scene {
@@ -84,6 +85,7 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
     ],
     ...options.more,
   };
+  await endFirstAttempt(stage.client, options.id);
   const handle = await startMigration(stage.client, { migration: migration as never });
   const close = async () => {
     await app.stop();

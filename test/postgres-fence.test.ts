@@ -108,6 +108,30 @@ describe('fence', () => {
     expect(await mayLogIn('source')).toBe(true);
   });
 
+  test('a migration of another database of the server finds the role taken, and opens nothing of it', async () => {
+    await stage.source.query(`COMMENT ON ROLE app IS 'the shop''s own'`);
+    const comment = async () =>
+      (await pair.source(`SELECT shobj_description(oid, 'pg_authid') AS text FROM pg_roles WHERE rolname = 'app'`))[0];
+    await act(fencePostgres, input());
+    const neighbour = await stage.fresh({ cutover: { applicationRoles: ['app'], ignoreRoles: ['postgres'] } });
+    const other = { ...neighbour.migration, id: 'neighbour' };
+    await act(prepareOwnSchema, { migration: other });
+    const refused = await failureOf(act(fencePostgres, { migration: other, cutover: 1 }));
+    expect(refused.type).toBe(ErrorType.notOurs);
+    expect(refused.message).toContain(pair.migration.id);
+    await act(liftPostgresFence, { migration: other });
+    expect(await mayLogIn('source')).toBe(false);
+
+    await act(liftPostgresFence, { migration: pair.migration });
+    expect(await mayLogIn('source')).toBe(true);
+    expect(await comment()).toEqual({ text: "the shop's own" });
+    await act(fencePostgres, { migration: other, cutover: 2 });
+    expect(await mayLogIn('source')).toBe(false);
+    await act(liftPostgresFence, { migration: other });
+    expect(await mayLogIn('source')).toBe(true);
+    await stage.source.query(`COMMENT ON ROLE app IS NULL`);
+  });
+
   test('a session of any other role is refused, and the fence is not left up', async () => {
     await stage.source.query(`CREATE ROLE stranger LOGIN PASSWORD 'app-password'`);
     const stranger = await pair.connect('source', 'stranger');

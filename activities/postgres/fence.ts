@@ -16,6 +16,7 @@ import {
   type Claim,
   type RecordTable,
 } from './fence-record.ts';
+import { databaseOf, isSame, readSigns, refuseForeignSigns, sign, unsign } from './fence-sign.ts';
 import { quoted } from './names.ts';
 import { awaitLoginsUnderWay, endUntilNone, sessionsOf } from './sessions.ts';
 import { inTransaction } from './transaction.ts';
@@ -34,10 +35,18 @@ export async function closeRoles(
   const there = [...(await readLogins(client, claim.roles)).keys()];
   if (there.length === 0) return 0;
   const held = { ...claim, roles: there };
+  const ours = { migration: claim.migration, database: await databaseOf(client) };
+  // On the target a role is closed for moments, and its counters are the proof that nobody wrote: no sign there.
+  const signed = table === 'fence';
+  if (signed) await refuseForeignSigns(client, there, ours);
   await recordRoles(client, table, held);
   await inTransaction(client, async () => {
     await holdRecords(client, table, held);
-    for (const role of there) await client.query(`ALTER ROLE ${quoted(role)} NOLOGIN`);
+    if (signed) await refuseForeignSigns(client, there, ours);
+    for (const role of there) {
+      await client.query(`ALTER ROLE ${quoted(role)} NOLOGIN`);
+      if (signed) await sign(client, role, ours);
+    }
   });
   await awaitLoginsUnderWay(client);
   return endUntilNone(client, () => sessionsOf(client, there), deadlineMs);
@@ -77,10 +86,21 @@ export async function liftFence(
     client,
     ours.map(({ role }) => role),
   );
-  const back = ours.filter(({ role, hadLogin }) => hadLogin && logins.has(role)).map(({ role }) => role);
+  const database = await databaseOf(client);
+  const signs = await readSigns(client, [...logins.keys()]);
+  // Closed by a neighbour in the moment between our look and our fence: its own to open.
+  const foreign = ours.filter(({ role, migration: whose }) => {
+    const mark = signs.get(role);
+    return mark !== undefined && !isSame(mark, { migration: whose, database });
+  });
+  const theirs = new Set(foreign.map(({ role }) => role));
+  const back = ours
+    .filter(({ role, hadLogin }) => hadLogin && logins.has(role) && !theirs.has(role))
+    .map(({ role }) => role);
   const gone = ours.filter(({ role }) => !logins.has(role)).map(({ role }) => role);
   await inTransaction(client, async () => {
     for (const role of back) await client.query(`ALTER ROLE ${quoted(role)} LOGIN`);
+    for (const { role } of ours) if (logins.has(role) && !theirs.has(role)) await unsign(client, role);
     await client.query(`UPDATE ${OWN_SCHEMA}.${table} SET lifted_at = clock_timestamp() WHERE role = ANY($1)`, [
       ours.map(({ role }) => role),
     ]);
@@ -88,11 +108,14 @@ export async function liftFence(
   const after = await readLogins(client, back);
   const still = back.filter((role) => after.get(role) !== true);
   if (still.length > 0) throw permanent(ErrorType.invalid, `the roles can't log in yet: ${still.join(', ')}`);
-  const without = ours.filter(({ role, hadLogin }) => !hadLogin && logins.has(role)).map(({ role }) => role);
+  const without = ours
+    .filter(({ role, hadLogin }) => !hadLogin && logins.has(role) && !theirs.has(role))
+    .map(({ role }) => role);
   const notes = [
     back.length > 0 ? `${back.join(', ')} may log in again` : '',
     without.length > 0 ? `${without.join(', ')} could not before, and may not now` : '',
     gone.length > 0 ? `${gone.join(', ')} is not there any more` : '',
+    ...[...theirs].map((role) => `${role} stays closed: the migration ${signs.get(role)!.migration} has fenced it`),
   ];
   return { changed: true, detail: `lifted: ${notes.filter(Boolean).join('; ')}` };
 }

@@ -120,7 +120,12 @@ export async function startSandbox(options: StartSandboxOptions = {}): Promise<S
       target,
       aws,
       postgres,
-      env: sandboxEnvironment({ dir, temporal, aws, secrets: postgres === undefined ? {} : REDASH_SECRETS }),
+      env: sandboxEnvironment({
+        dir,
+        temporal,
+        aws,
+        worker: postgres === undefined ? {} : { ...REDASH_SECRETS, CUTOVER_PG_DUMP: postgres.pgDump },
+      }),
       stop: () => stopInTurn([started, databases]),
     };
   } catch (error) {

@@ -6,6 +6,8 @@ import { ensureTool, type ToolProgress } from './runtime/tools.ts';
 export interface PostgresPair {
   readonly source: PostgresServer;
   readonly target: PostgresServer;
+  /** The program that the worker copies schemas with. */
+  readonly pgDump: string;
   /** Both. May be called again. @throws Error where one could not be ended; the other is ended all the same */
   stop(): Promise<void>;
 }
@@ -27,7 +29,7 @@ const CONFIG = { shared_buffers: '64MB' };
  */
 export async function startPostgresPair({ dir, ports, onProgress }: PostgresPairOptions): Promise<PostgresPair> {
   await ensureTool('postgres', { onProgress });
-  await ensureTool('pg_dump', { onProgress });
+  const { path: pgDump } = await ensureTool('pg_dump', { onProgress });
   const start = (name: 'source' | 'target'): Promise<PostgresServer> => {
     const port = ports[name];
     return startPostgres({ dir: join(dir, name), config: CONFIG, ...(port === undefined ? {} : { port }) });
@@ -43,5 +45,5 @@ export async function startPostgresPair({ dir, ports, onProgress }: PostgresPair
   };
   if (up.length < begun.length) await stop();
   const [source, target] = await Promise.all(begun);
-  return { source, target, stop };
+  return { source, target, pgDump, stop };
 }

@@ -7,7 +7,7 @@ import { APPLICATION_ROLE, createRedashRoles, REDASH_DATABASE, SANDBOX_PASSWORDS
 import { createRedashSchema } from '../app/redash/schema.ts';
 import { startSandbox, type Sandbox } from '../assemble.ts';
 import { startPostgres, type PostgresServer } from '../runtime/postgres.ts';
-import { terminalProgress } from '../runtime/tools.ts';
+import { ensureTool, terminalProgress } from '../runtime/tools.ts';
 import type { Endings } from './endings.ts';
 import { say } from './stage.ts';
 
@@ -15,14 +15,9 @@ export interface PostgresServers {
   sandbox: Sandbox;
   source: PostgresServer;
   target: PostgresServer;
+  /** The program that the worker copies the schema with. */
+  pgDump: string;
 }
-
-/** What the worker finds the example's secrets by. */
-export const DEMO_SECRETS: Readonly<Record<string, string>> = {
-  REDASH_SOURCE_PASSWORD: SANDBOX_PASSWORDS.worker,
-  REDASH_TARGET_PASSWORD: SANDBOX_PASSWORDS.worker,
-  REDASH_DMS_PASSWORD: SANDBOX_PASSWORDS.dms,
-};
 
 /** As the superuser: for what is done before and after the migration, not by it. */
 export function asAdmin({ host, port, user, password }: PostgresServer): PgEndpoint {
@@ -36,6 +31,9 @@ export function asApplication({ host, port }: PostgresServer): PgEndpoint {
 /** @throws as startSandbox and startPostgres */
 export async function raisePostgres({ dir, endings }: { dir: string; endings: Endings }): Promise<PostgresServers> {
   say('sandbox: a real Temporal with its UI, two real Postgres servers, a local DMS that moves rows between them');
+  const onProgress = terminalProgress(process.stdout);
+  await ensureTool('postgres', { onProgress });
+  const { path: pgDump } = await ensureTool('pg_dump', { onProgress });
   const began = Date.now();
   const started = Promise.all(
     (['source', 'target'] as const).map(async (name) => {
@@ -52,7 +50,7 @@ export async function raisePostgres({ dir, endings }: { dir: string; endings: En
   );
   const begun = startSandbox({
     dir: join(dir, 'sandbox'),
-    onProgress: terminalProgress(process.stdout),
+    onProgress,
     source: false,
   }).then((sandbox) => {
     endings.add('sandbox', () => sandbox.stop());
@@ -66,7 +64,7 @@ export async function raisePostgres({ dir, endings }: { dir: string; endings: En
   say(`AWS (DMS)    ${sandbox.aws!.url}`);
   say(`source       postgres at ${source!.host}:${source!.port}, standing for the one on EC2`);
   say(`target       postgres at ${target!.host}:${target!.port}, empty, standing for RDS`);
-  return { sandbox, source: source!, target: target! };
+  return { sandbox, source: source!, target: target!, pgDump };
 }
 
 /** Tables, indexes, triggers and rows of a Redash of some years. */

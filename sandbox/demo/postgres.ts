@@ -6,18 +6,12 @@ import pc from 'picocolors';
 import { startRedashProcess, type RedashProcess } from '../app/redash/process.ts';
 import type { RedashStats } from '../app/redash/meter.ts';
 import { nodeProgram } from '../node-program.ts';
+import { REDASH_SECRETS } from '../redash-service.ts';
 import type { Endings } from './endings.ts';
 import { untilGateIsReady, type RunCutover } from './gate.ts';
 import { writePostgresFile } from './postgres-file.ts';
 import { postgresProofTable, provePostgres, type PostgresProofInput } from './postgres-proof.ts';
-import {
-  asAdmin,
-  asApplication,
-  DEMO_SECRETS,
-  furnishSource,
-  raisePostgres,
-  type PostgresServers,
-} from './postgres-servers.ts';
+import { asAdmin, asApplication, furnishSource, raisePostgres, type PostgresServers } from './postgres-servers.ts';
 import type { DemoResult } from './redis.ts';
 import { startWorker } from './servers.ts';
 import { cutover, demoEnvironment, heading, say } from './stage.ts';
@@ -63,9 +57,10 @@ export async function postgresDemo(options: PostgresDemoOptions): Promise<DemoRe
   );
 
   heading('Start a worker');
-  const env = demoEnvironment({ ...servers.sandbox.env, ...DEMO_SECRETS });
+  const env = demoEnvironment({ ...servers.sandbox.env, ...REDASH_SECRETS });
   // What it asks DMS every 5 s on AWS, it may ask more often here.
   env['CUTOVER_AWS_POLL_MS'] = '250';
+  env['CUTOVER_PG_DUMP'] = servers.pgDump;
   await startWorker(env, { dir, endings });
 
   heading('Start the migration');
@@ -143,7 +138,7 @@ async function untilWritten(app: RedashProcess, what: string, enough: (stats: Re
 }
 
 function lookAround(
-  { sandbox, source, target }: PostgresServers,
+  { sandbox, pgDump, source, target }: PostgresServers,
   at: { id: string; link: string; dir: string },
 ): string {
   const program = nodeProgram('client/cli/main');
@@ -156,7 +151,9 @@ function lookAround(
     `files and logs        ${at.dir}`,
     '',
     'in another terminal:',
-    ...Object.entries({ ...sandbox.env, ...DEMO_SECRETS }).map(([name, value]) => `  export ${name}=${value}`),
+    ...Object.entries({ ...sandbox.env, ...REDASH_SECRETS, CUTOVER_PG_DUMP: pgDump }).map(
+      ([name, value]) => `  export ${name}=${value}`,
+    ),
     `  alias cutover='${[program.command, ...program.args].join(' ')}'`,
     `  cutover status ${at.id}`,
     `  cutover report ${at.id}`,

@@ -65,7 +65,16 @@ test('paused and resumed, one table loaded again, one left out', async () => {
   });
   expect(differs.gate).toMatchObject({ ready: false, notReady: expect.stringMatching(/Mismatched/) });
   await scene.handle.reloadTable('public.data_sources', { by: 'test' });
+  await untilStatus(scene.handle, 'at the gate once more', atGate, 180_000);
+  let meanwhile: unknown;
+  const off = aws.control.onCall('ModifyReplicationTask', 'before', async () => {
+    meanwhile ??= await scene.handle.approve({ by: 'test' }).catch((error: unknown) => error);
+  });
   await scene.handle.leaveOutTable('public.favorites', { by: 'test', reason: 'not needed' });
+  off();
+  expect(String(meanwhile), 'the cutover must not begin while a table is being changed').toMatch(
+    /not ready: a table is being changed/,
+  );
 
   const status = await throughTheGate(scene);
   expect(status.leftovers.join()).toContain('public.favorites was left out by test');

@@ -15,7 +15,10 @@ export function addReloadTable(program: Command): void {
       'Loads one table again while the others go on: after its error is mended, or where it differs. The migration need not start over.',
     examples: ['reload-table redash public.events', 'reload-table redash public.events --validate-only'],
   });
-  withConnection(command).option('--reason <text>', 'why, for the record').action(action(run));
+  withConnection(command)
+    .option('--validate-only', 'compare its rows again, and load none: after a validation that failed')
+    .option('--reason <text>', 'why, for the record')
+    .action(action(run));
 }
 
 async function run(id: string, table: string, options: TableOptions): Promise<void> {

@@ -25,7 +25,7 @@ export function addUnfence(program: Command): void {
 async function unfence(file: string, options: UnfenceOptions): Promise<ExitCode> {
   const { loadMigrationFile } = await import('../migration-file.ts');
   const migration = await loadMigrationFile(file);
-  if (migration.kind === 'elasticache-backup') {
+  if (migration.kind !== 'redis-online' && migration.kind !== 'postgres') {
     const { WrongUsage } = await import('../errors.ts');
     throw new WrongUsage(`${file} is of kind ${migration.kind}, which fences nothing`);
   }
@@ -41,17 +41,10 @@ async function unfence(file: string, options: UnfenceOptions): Promise<ExitCode>
     return ExitCode.failed;
   }
   const given = { migration: migration.id, ...(options.force ? { force: true } : {}) };
-  const lifted = await lift();
+  const lifted =
+    migration.kind === 'postgres'
+      ? await (await import('../../activities/postgres/unfence.ts')).unfencePostgres(migration.source, given)
+      : await (await import('../../activities/redis/unfence.ts')).unfence(migration.source, given);
   print(options, { source: where, ...lifted }, () => `${where}: ${lifted.detail}`);
   return ExitCode.done;
-
-  async function lift(): Promise<{ detail: string }> {
-    if (migration.kind === 'postgres') {
-      const { unfencePostgres } = await import('../../activities/postgres/unfence.ts');
-      return unfencePostgres(migration.source, given);
-    }
-    const { unfence: unfenceRedis } = await import('../../activities/redis/unfence.ts');
-    if (migration.kind !== 'redis-online') throw new Error(`nothing fences ${migration.kind}`);
-    return unfenceRedis(migration.source, given);
-  }
 }

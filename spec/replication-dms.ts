@@ -80,4 +80,3 @@ export const dmsReplication = z.strictObject({
     .describe('laid over the generated settings; what it would lose is said by the preflight'),
   stallAfter: duration({ min: '1s' }).prefault('30m').describe('a task without any progress for so long is reported'),
 });
-export type DmsReplication = z.output<typeof dmsReplication>;

@@ -41,12 +41,15 @@ export function activityProxies(input: MigrationInput) {
   };
 }
 
+/** A busy machine must not make a second attempt of a critical activity start, ms. */
+const SILENCE_MS = 3_000;
+
 /**
  * Options of an activity inside a critical section: all its attempts together must end within `budgetMs`, and a dead
  * worker is noticed within seconds. `firstPhaseMs` is how long an attempt may take to begin to act; an attempt is never
  * given up before that, so that one that was given up can't begin any more (activities/redis/critical-lease.ts).
  */
-export function criticalOptions(input: MigrationInput, budgetMs: number, firstPhaseMs: number): ActivityOptions {
+export function criticalOptions(input: MigrationInput, budgetMs: number, firstPhaseMs = SILENCE_MS): ActivityOptions {
   const crash = Math.min(input.migration.crashDetection, 5_000);
   return {
     taskQueue: taskQueues(input.taskQueue).main,

@@ -4,53 +4,17 @@
  * is undone as a whole. From the opening on it is undone only as long as the target is known to have taken no write.
  */
 import { ApplicationFailure } from '@temporalio/workflow';
-import type { HookDone, HooksFailedFacts } from '../activities/hooks/run-hooks.ts';
-import type { MigrationInput } from '../spec/contract.ts';
+import { taskQueues, type MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
-import { hookTitle, type Hook } from '../spec/hooks.ts';
 import type { Postgres } from '../spec/kind-postgres.ts';
 import type { CopyResult, PostgresFence, TablePlan } from '../spec/postgres-plan.ts';
 import { activityProxies, criticalOptions } from './activity-options.ts';
 import { critical, type Outcome, type Section } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
+import { HookList } from './hook-list.ts';
 import type { ReplicationEngine } from './postgres-replication.ts';
-import { requirePassed } from './preflight-passed.ts';
+import { requireStillReady } from './preflight-passed.ts';
 import type { Run } from './runbook.ts';
-
-/** How long an attempt of a critical activity may be silent; a busy machine must not make a second one start. */
-const SILENCE_MS = 3_000;
-
-/** One list of hooks over its runs: what was there before, and how far it is. */
-class HookList {
-  from = 0;
-  done: HookDone[] = [];
-  before: Pick<HookDone, 'index' | 'undoState'>[] = [];
-  readonly hooks: Hook[];
-
-  constructor(hooks: Hook[]) {
-    this.hooks = hooks;
-  }
-
-  get titles(): string {
-    return this.hooks.map(hookTitle).join(', ');
-  }
-
-  failed(facts: Record<string, unknown> | undefined): void {
-    const { failedIndex, done } = (facts ?? {}) as Partial<HooksFailedFacts>;
-    if (typeof failedIndex === 'number') this.from = failedIndex;
-    if (done) this.note(done);
-  }
-
-  note(done: HookDone[]): void {
-    const again = new Set(done.map(({ index }) => index));
-    this.done = [...this.done.filter(({ index }) => !again.has(index)), ...done];
-  }
-
-  undone(): void {
-    this.from = 0;
-    this.done = [];
-  }
-}
 
 export class PostgresCutover {
   private readonly input: MigrationInput<Postgres>;
@@ -149,18 +113,16 @@ export class PostgresCutover {
   /** Before anything is fenced: what may have changed since the preflight, and whether the hooks can do their work. */
   private async lookAhead(run: Run, plan: TablePlan): Promise<void> {
     const { migration } = this;
-    const report = await this.act.quick.preflightPostgres.executeWithOptions({ summary: 'checks before the fence' }, [
-      { migration, cheap: true, plan },
-    ]);
-    run.board.update((status) => {
-      status.report['before-fence'] = report;
-    });
-    requirePassed(report);
+    await requireStillReady(run, () =>
+      this.act.quick.preflightPostgres.executeWithOptions({ summary: 'checks before the fence' }, [
+        { migration, cheap: true, plan },
+      ]),
+    );
     await this.completeSchema(plan);
     for (const list of [this.services, this.traffic]) {
       list.undone();
       if (list.hooks.length === 0) continue;
-      list.before = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
+      list.prepared = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
         this.hookArgs(list),
       ]);
     }
@@ -279,7 +241,7 @@ export class PostgresCutover {
   }
 
   private get copyQueue(): string {
-    return `${this.input.taskQueue}-copy`;
+    return taskQueues(this.input.taskQueue).copy;
   }
 
   /** Runs one phase within its own budget and what is left of the whole. @throws ApplicationFailure `cutover.Deadline` */
@@ -293,7 +255,7 @@ export class PostgresCutover {
     const fencedAt = this.fence?.raisedAt;
     const left = fencedAt === undefined ? budgetMs : Math.min(budgetMs, fencedAt + budget - Date.now());
     if (left <= 0) throw overBudget(name, budget);
-    return section.phase(name, left, () => body(criticalOptions(this.input, left, SILENCE_MS), left));
+    return section.phase(name, left, () => body(criticalOptions(this.input, left), left));
   }
 }
 

@@ -6,15 +6,12 @@ import { activityProxies, criticalOptions } from './activity-options.ts';
 import { dmsSteps } from './postgres-dms-plan.ts';
 import type { ReplicationEngine } from './postgres-replication.ts';
 
-/** How long an attempt of a critical activity may be silent; a busy machine must not make a second one start. */
-const SILENCE_MS = 3_000;
-
 export function dmsEngine(input: MigrationInput<Postgres>): ReplicationEngine {
   const { migration } = input;
   const act = activityProxies(input);
   const resources: Partial<DmsResources> = {};
   const given = () => ({ migration, resources: resources as DmsResources });
-  const critical = (budgetMs: number) => criticalOptions(input, budgetMs, SILENCE_MS);
+  const critical = (budgetMs: number) => criticalOptions(input, budgetMs);
   return {
     ...dmsSteps(migration),
     async prepare(run, plan) {

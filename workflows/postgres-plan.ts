@@ -2,9 +2,9 @@
 import { hookTitle } from '../spec/hooks.ts';
 import type { Postgres } from '../spec/kind-postgres.ts';
 import type { Plan, PlannedStep } from '../spec/status.ts';
+import { gateOpens, seconds } from './plan-text.ts';
 import type { ReplicationEngine } from './postgres-replication.ts';
 
-const seconds = (ms: number) => (ms < 1000 ? `${ms} ms` : `${ms / 1000} s`);
 const place = ({ host, port, database }: Postgres['source']) => `${host}:${port}/${database}`;
 
 export function postgresPlan(
@@ -74,15 +74,9 @@ function copySteps(migration: Postgres, engineSteps: PlannedStep[]): PlannedStep
 function cutoverSteps(migration: Postgres): PlannedStep[] {
   const { cutover } = migration;
   const { gate, budgets } = cutover;
-  const opens =
-    gate === 'manual'
-      ? 'an operator approves'
-      : gate === 'auto'
-        ? 'it opens by itself'
-        : `between ${gate.from} and ${gate.to}`;
   const phases = Object.entries(budgets).map(([name, ms]) => `${name} ${seconds(ms)}`);
   return [
-    { id: 'approve-cutover', kind: 'gate', title: `Gate: ${opens}, while ready` },
+    { id: 'approve-cutover', kind: 'gate', title: `Gate: ${gateOpens(gate)}, while ready` },
     {
       id: 'cutover',
       kind: 'critical',

@@ -3,15 +3,23 @@
  * watch stands still meanwhile: a task that is stopped to change its tables is not a task that stopped.
  */
 import { ApplicationFailure, CancellationScope, condition, setHandler } from '@temporalio/workflow';
-import { leaveOutTableUpdate, REFUSED, reloadTableUpdate, type TableCommandInput } from '../spec/contract.ts';
+import {
+  leaveOutTableUpdate,
+  REFUSED,
+  reloadTableUpdate,
+  type MigrationInput,
+  type TableCommandInput,
+} from '../spec/contract.ts';
 import { tableText, type PlannedTable, type TablePlan } from '../spec/postgres-plan.ts';
 import { ENDED } from '../spec/status.ts';
 import { now } from './board.ts';
-import type { MigrationInput } from '../spec/contract.ts';
 import type { Postgres } from '../spec/kind-postgres.ts';
 import { activityProxies } from './activity-options.ts';
 import type { ReplicationEngine } from './postgres-replication.ts';
 import type { Run } from './runbook.ts';
+
+/** Why a gate is not ready meanwhile. */
+export const TABLE_CHANGES = 'a table is being changed';
 
 export class TableCommands {
   private readonly migration: Postgres;
@@ -28,7 +36,7 @@ export class TableCommands {
 
   serve(run: Run, plan: TablePlan): void {
     const validator = (input: TableCommandInput) => {
-      const refused = refusal(run, plan, input);
+      const refused = this.refusal(run, plan, input);
       if (refused) throw ApplicationFailure.nonRetryable(refused, REFUSED);
     };
     setHandler(
@@ -82,6 +90,21 @@ export class TableCommands {
     }
   }
 
+  private refusal(run: Run, plan: TablePlan, input: TableCommandInput): string | undefined {
+    const { status } = run;
+    if (ENDED.includes(status.phase)) return `the migration has ended (${status.phase})`;
+    if (run.switched || status.phase === 'critical' || status.phase === 'in-doubt' || status.phase === 'aborting') {
+      return `not while it is ${status.phase}, at ${status.step ?? 'its start'}`;
+    }
+    if (status.pausedBy) return 'it is paused; resume it first';
+    if (!this.engine.steps.every(({ id }) => run.isDone(id))) return 'the replication has not begun yet';
+    const table = find(plan, input.table);
+    if (!table)
+      return `there is no table ${input.table} in the plan; expected schema.table as \`cutover report\` shows it`;
+    if (table.treatment !== 'replicated') return `${input.table} is ${table.treatment}, not replicated`;
+    return undefined;
+  }
+
   /** Keys that point at it would forbid its load; they are dropped and made again. */
   private async reload(plan: TablePlan, { schema, name }: PlannedTable): Promise<void> {
     const { migration } = this;
@@ -98,6 +121,10 @@ export class TableCommands {
 
   private async alone<T>(run: Run, command: string, input: TableCommandInput, body: () => Promise<T>): Promise<T> {
     this.commanding += 1;
+    // At once, and not only when the watch has stopped: an approval in between would let the cutover begin meanwhile.
+    run.board.update(({ gate }) => {
+      if (gate) Object.assign(gate, { ready: false, notReady: TABLE_CHANGES });
+    });
     try {
       await condition(() => !this.watching);
       run.board.update((status) => {
@@ -113,19 +140,4 @@ export class TableCommands {
 
 function find(plan: TablePlan, text: string): PlannedTable | undefined {
   return plan.tables.find((table) => tableText(table) === text || `${table.schema}.${table.name}` === text);
-}
-
-function refusal(run: Run, plan: TablePlan, input: TableCommandInput): string | undefined {
-  const { status } = run;
-  if (ENDED.includes(status.phase)) return `the migration has ended (${status.phase})`;
-  if (run.switched || status.phase === 'critical' || status.phase === 'in-doubt' || status.phase === 'aborting') {
-    return `not while it is ${status.phase}, at ${status.step ?? 'its start'}`;
-  }
-  if (status.pausedBy) return 'it is paused; resume it first';
-  if (!run.isDone('dms-task')) return 'the replication has not begun yet';
-  const table = find(plan, input.table);
-  if (!table)
-    return `there is no table ${input.table} in the plan; expected schema.table as \`cutover report\` shows it`;
-  if (table.treatment !== 'replicated') return `${input.table} is ${table.treatment}, not replicated`;
-  return undefined;
 }

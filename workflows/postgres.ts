@@ -16,8 +16,8 @@ import { dmsEngine } from './postgres-dms.ts';
 import { postgresPlan } from './postgres-plan.ts';
 import { replicationProgress } from './postgres-progress.ts';
 import type { ReplicationEngine, WatchUntil } from './postgres-replication.ts';
-import { TableCommands } from './postgres-tables.ts';
-import { requirePassed } from './preflight-passed.ts';
+import { TABLE_CHANGES, TableCommands } from './postgres-tables.ts';
+import { preflightStep } from './preflight-passed.ts';
 import { conduct, type Run } from './runbook.ts';
 
 /** Of a step's notes, so many become warnings; the rest is in its result. */
@@ -65,8 +65,8 @@ class PostgresRunbook {
     await this.engine.prepare(run, plan);
     await this.fullLoad(run, plan);
     if (this.migration.schema.afterLoad.length > 0) await this.finishSchema(run, plan);
-    await this.follow(run, plan);
-    await this.proveCopy(run, plan);
+    const followed = await this.follow(run, plan);
+    await this.proveCopy(run, plan, followed);
     while (!run.isDone('cutover')) {
       await this.approveCutover(run, plan);
       await this.cutover.attempt(run, plan);
@@ -84,19 +84,8 @@ class PostgresRunbook {
 
   private async preflight(run: Run): Promise<void> {
     const { migration } = this;
-    await run.step(
-      'preflight',
-      async () => {
-        const report = await this.act.quick.preflightPostgres.executeWithOptions({ summary: 'preflight checks' }, [
-          { migration },
-        ]);
-        run.board.update((status) => {
-          status.report['preflight'] = report;
-        });
-        requirePassed(report);
-        return report;
-      },
-      (report) => `${report.passed} passed, ${report.warned} warnings, ${report.unknown} unknown`,
+    await preflightStep(run, () =>
+      this.act.quick.preflightPostgres.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]),
     );
   }
 
@@ -196,16 +185,18 @@ class PostgresRunbook {
     );
   }
 
-  private async follow(run: Run, plan: TablePlan): Promise<void> {
-    await run.step(
+  private async follow(run: Run, plan: TablePlan): Promise<ReplicationState> {
+    const state = await run.step(
       'follow',
       async () => {
         // After an operator's retry it may have stopped.
         await this.engine.start();
         return this.watch(run, plan, 'follow', 'ready', ({ ready }) => ready);
       },
-      (state) => replicationProgress(state).text,
+      (found) => replicationProgress(found).text,
     );
+    // As the plan, it can't be skipped.
+    return state!;
   }
 
   /**
@@ -242,7 +233,7 @@ class PostgresRunbook {
     }
   }
 
-  private async proveCopy(run: Run, plan: TablePlan): Promise<void> {
+  private async proveCopy(run: Run, plan: TablePlan, followed: ReplicationState): Promise<void> {
     const { migration } = this;
     await run.step(
       'prove-copy',
@@ -252,7 +243,7 @@ class PostgresRunbook {
           [{ migration, plan, touching: 'replicated' }],
         );
         await this.act.copy.analyzeTarget.executeWithOptions({ summary: 'ANALYZE' }, [{ migration, plan }]);
-        await this.compareUnproven(run, plan);
+        await this.compareUnproven(run, plan, followed);
         return { validated };
       },
       ({ validated }) => `${validated} foreign keys validated`,
@@ -260,9 +251,8 @@ class PostgresRunbook {
   }
 
   /** The source moves: a difference is no proof yet, and the fence will tell. But it is better known before. */
-  private async compareUnproven(run: Run, plan: TablePlan): Promise<void> {
-    const state = run.status.report['replication'] as ReplicationState;
-    const which = this.engine.unproven(plan, state).map(({ schema, name }) => ({ schema, name }));
+  private async compareUnproven(run: Run, plan: TablePlan, followed: ReplicationState): Promise<void> {
+    const which = this.engine.unproven(plan, followed).map(({ schema, name }) => ({ schema, name }));
     if (which.length === 0) return;
     const { differences } = await this.act.copy.verifyTables.executeWithOptions(
       { summary: 'tables that the replication does not validate' },
@@ -278,8 +268,11 @@ class PostgresRunbook {
       title: 'Cut over now? The application is down from the fence to the switch.',
       opens: this.migration.cutover.gate,
       watch: async (last) => {
-        const state = await this.commands.letWatch(run, () => this.engine.watch(plan, 'ready', last));
-        if (!state) return last ?? waitingForTables();
+        const state = await this.commands.letWatch(run, () =>
+          this.engine.watch(plan, 'ready', last?.engineState === TABLE_CHANGES ? undefined : last),
+        );
+        // What was read before says nothing of a table that is being changed: the gate must not open by it.
+        if (!state) return whileTableChanges();
         if (state.phase === 'failed' || state.phase === 'stopped') throw ended(state);
         return { ...state, progress: replicationProgress(state) };
       },
@@ -359,17 +352,17 @@ class PostgresRunbook {
   }
 }
 
-function waitingForTables(): ReplicationState {
+function whileTableChanges(): ReplicationState {
   return {
     phase: 'following',
-    engineState: 'a table is being changed',
+    engineState: TABLE_CHANGES,
     tables: { total: 0, loaded: 0, loading: 0, failed: 0 },
     rowsLoaded: 0,
     changesApplied: 0,
     problems: [],
     readings: 0,
     ready: false,
-    notReady: 'a table is being changed',
+    notReady: TABLE_CHANGES,
   };
 }
 

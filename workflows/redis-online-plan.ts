@@ -2,8 +2,7 @@
 import { hookTitle } from '../spec/hooks.ts';
 import type { RedisOnline } from '../spec/kind-redis-online.ts';
 import type { Plan, PlannedStep } from '../spec/status.ts';
-
-const seconds = (ms: number) => (ms < 1000 ? `${ms} ms` : `${ms / 1000} s`);
+import { gateOpens, seconds } from './plan-text.ts';
 
 export function targetName(migration: RedisOnline): string {
   return migration.engine === 'elasticache'
@@ -79,16 +78,10 @@ function copySteps(migration: RedisOnline, target: string): PlannedStep[] {
 
 function cutoverSteps(migration: RedisOnline): PlannedStep[] {
   const { budgets, gate } = migration.cutover;
-  const opens =
-    gate === 'manual'
-      ? 'an operator approves'
-      : gate === 'auto'
-        ? 'it opens by itself'
-        : `between ${gate.from} and ${gate.to}`;
   const phases = `fence ${seconds(budgets.fence)}, drain ${seconds(budgets.drain)}, complete ${seconds(budgets.complete)}`;
   const hooks = migration.switch.map(hookTitle);
   return [
-    { id: 'approve-cutover', kind: 'gate', title: `Gate: ${opens}, while in sync` },
+    { id: 'approve-cutover', kind: 'gate', title: `Gate: ${gateOpens(gate)}, while in sync` },
     {
       id: 'cutover',
       kind: 'critical',

@@ -5,7 +5,7 @@ import type { RedisOnlineReplicaOf } from '../spec/kind-redis-online.ts';
 import { activityProxies, criticalOptions } from './activity-options.ts';
 import type { Outcome } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
-import { noteHooks, type RedisOnlineEngine } from './redis-online-engine.ts';
+import type { RedisOnlineEngine } from './redis-online-engine.ts';
 
 // Temporal's own limit lies beyond the activity's: the activity ends itself, and knows what it did.
 const SLACK_MS = 15_000;
@@ -24,7 +24,7 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
     async detach() {
       return act.undo.detachReplicaOf.executeWithOptions({ summary: 'REPLICAOF NO ONE' }, [{ migration }]);
     },
-    section(run, _attached, cutover, hooksProgress) {
+    section(run, _attached, cutover, list) {
       const { budgets } = migration.cutover;
       const hooks = migration.switch.reduce((sum, hook) => sum + hook.timeout, 0);
       const budget = budgets.fence + budgets.drain + budgets.complete + budgets.canary + hooks;
@@ -48,12 +48,12 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
                   ...criticalOptions(input, budget + SLACK_MS, budgets.fence),
                   summary: 'fence, drain, promote, canary, switch',
                 },
-                [{ migration, cutover, hooksBefore: hooksProgress.before }],
+                [{ migration, cutover, hooksBefore: list.before }],
               ),
             );
           } catch (error) {
             const known = reasonOf(error).facts;
-            noteHooks(hooksProgress, known);
+            list.failed(known);
             const facts = known as unknown as SwitchOverFacts | undefined;
             if (facts?.phases) section.attempt.phases.push(...facts.phases);
             if (facts?.promoted === 'no') told = { outcome: 'not-switched', evidence: 'REPLICAOF NO ONE was not sent' };

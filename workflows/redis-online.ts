@@ -5,7 +5,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
-import { hookTitle } from '../spec/hooks.ts';
 import type { RedisOnline } from '../spec/kind-redis-online.ts';
 import { syncProgress, type SyncState } from '../spec/redis-sync.ts';
 import type { MigrationStatus } from '../spec/status.ts';
@@ -13,9 +12,10 @@ import { activityProxies } from './activity-options.ts';
 import { critical } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
 import { gate } from './gate.ts';
+import { HookList } from './hook-list.ts';
 import { elastiCacheEngine } from './redis-online-elasticache.ts';
-import { noteHooks, type Attached, type HooksProgress, type RedisOnlineEngine } from './redis-online-engine.ts';
-import { requirePassed } from './preflight-passed.ts';
+import type { Attached, RedisOnlineEngine } from './redis-online-engine.ts';
+import { preflightStep, requireStillReady } from './preflight-passed.ts';
 import { redisOnlinePlan } from './redis-online-plan.ts';
 import { replicaOfEngine } from './redis-online-replicaof.ts';
 import { conduct, type Run } from './runbook.ts';
@@ -41,12 +41,13 @@ export async function redisOnline(input: MigrationInput<RedisOnline>): Promise<M
 
 class RedisOnlineRunbook {
   readonly engine: RedisOnlineEngine;
-  private readonly hooks: HooksProgress = { from: 0, before: [] };
+  private readonly hooks: HookList;
   private readonly migration: RedisOnline;
   private readonly act: ReturnType<typeof activityProxies>;
 
   constructor(input: MigrationInput<RedisOnline>) {
     this.migration = input.migration;
+    this.hooks = new HookList(input.migration.switch);
     this.act = activityProxies(input);
     this.engine =
       input.migration.engine === 'elasticache'
@@ -80,19 +81,8 @@ class RedisOnlineRunbook {
 
   private async preflight(run: Run): Promise<void> {
     const { migration } = this;
-    await run.step(
-      'preflight',
-      async () => {
-        const report = await this.act.quick.preflightRedisOnline.executeWithOptions({ summary: 'preflight checks' }, [
-          { migration },
-        ]);
-        run.board.update((status) => {
-          status.report['preflight'] = report;
-        });
-        requirePassed(report);
-        return report;
-      },
-      (report) => `${report.passed} passed, ${report.warned} warnings, ${report.unknown} unknown`,
+    await preflightStep(run, () =>
+      this.act.quick.preflightRedisOnline.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]),
     );
   }
 
@@ -251,24 +241,21 @@ class RedisOnlineRunbook {
   /** Before anything is fenced: what may have changed since the preflight, and whether the hooks can do their work. */
   private async lookAhead(run: Run, attached: Attached): Promise<void> {
     const { migration } = this;
-    const report = await this.act.quick.preflightRedisOnline.executeWithOptions(
-      { summary: 'checks before the fence' },
-      [{ migration, cheap: true }],
+    await requireStillReady(run, () =>
+      this.act.quick.preflightRedisOnline.executeWithOptions({ summary: 'checks before the fence' }, [
+        { migration, cheap: true },
+      ]),
     );
-    run.board.update((status) => {
-      status.report['before-fence'] = report;
-    });
-    requirePassed(report);
+    this.hooks.undone();
     if (migration.switch.length === 0) return;
-    this.hooks.before = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
-      {
-        migrationId: migration.id,
-        hooks: migration.switch,
-        target: { host: attached.target.host, port: attached.target.port },
-        aws: migration.aws,
-      },
+    this.hooks.prepared = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
+      this.hookArgs(attached),
     ]);
-    this.hooks.from = 0;
+  }
+
+  private hookArgs({ target }: Attached) {
+    const { id: migrationId, switch: hooks, aws } = this.migration;
+    return { migrationId, hooks, target: { host: target.host, port: target.port }, aws };
   }
 
   async liftFence(): Promise<{ note: string }> {
@@ -305,21 +292,15 @@ class RedisOnlineRunbook {
   }
 
   private async switch(run: Run, attached: Attached): Promise<void> {
-    const hooks = this.migration.switch;
+    const list = this.hooks;
     await run.step('switch', async () => {
-      if (hooks.length === 0) return;
+      if (list.hooks.length === 0) return;
       try {
-        await this.act.wait.runHooks.executeWithOptions({ summary: hooks.map(hookTitle).join(', ') }, [
-          {
-            migrationId: this.migration.id,
-            hooks,
-            target: { host: attached.target.host, port: attached.target.port },
-            aws: this.migration.aws,
-            ...this.hooks,
-          },
+        await this.act.wait.runHooks.executeWithOptions({ summary: list.titles }, [
+          { ...this.hookArgs(attached), from: list.from, before: list.before },
         ]);
       } catch (error) {
-        noteHooks(this.hooks, reasonOf(error).facts);
+        list.failed(reasonOf(error).facts);
         throw error;
       }
     });

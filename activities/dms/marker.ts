@@ -1,10 +1,9 @@
-/** The marker row: written on the source, it arrives on the target behind everything that was written before it. */
+/** The marker that a watch writes on the source and looks for on the target: the lag, measured. */
 import { randomUUID } from 'node:crypto';
 import { sleep } from '@temporalio/activity';
-import { escapeIdentifier, type ClientBase } from 'pg';
-import { MARKER_TABLE } from '../../spec/postgres-plan.ts';
+import type { ClientBase } from 'pg';
+import { MARKER, writeMarker } from '../postgres/marker.ts';
 
-const TABLE = `${escapeIdentifier(MARKER_TABLE.schema)}.${escapeIdentifier(MARKER_TABLE.name)}`;
 /** How often the target is asked for it, ms: of this size is the error of the lag. */
 const LOOK_MS = 100;
 
@@ -15,15 +14,11 @@ export interface Marker {
   at: number;
 }
 
-/** One row per migration, written over and over: the watch of weeks must not fill the table. */
-export async function writeMarker(source: ClientBase, migrationId: string): Promise<Marker> {
+/** One row per migration, written over and over. */
+export async function writeWatchMarker(source: ClientBase, migrationId: string): Promise<Marker> {
   const id = `${migrationId}:watch`;
   const value = randomUUID();
-  await source.query(
-    `INSERT INTO ${TABLE} (id, value, at) VALUES ($1, $2, now())
-       ON CONFLICT (id) DO UPDATE SET value = excluded.value, at = excluded.at`,
-    [id, value],
-  );
+  await writeMarker(source, id, value);
   return { id, value, at: Date.now() };
 }
 
@@ -33,7 +28,7 @@ export async function writeMarker(source: ClientBase, migrationId: string): Prom
  */
 export async function markerArrived(target: ClientBase, marker: Marker, withinMs: number): Promise<number | undefined> {
   for (;;) {
-    const { rowCount } = await target.query(`SELECT 1 FROM ${TABLE} WHERE id = $1 AND value = $2`, [
+    const { rowCount } = await target.query(`SELECT 1 FROM ${MARKER} WHERE id = $1 AND value = $2`, [
       marker.id,
       marker.value,
     ]);
@@ -46,6 +41,6 @@ export async function markerArrived(target: ClientBase, marker: Marker, withinMs
 
 /** True where a marker with this value has arrived, whatever its id: the fence's. */
 export async function hasMarker(target: ClientBase, value: string): Promise<boolean> {
-  const { rowCount } = await target.query(`SELECT 1 FROM ${TABLE} WHERE value = $1`, [value]);
+  const { rowCount } = await target.query(`SELECT 1 FROM ${MARKER} WHERE value = $1`, [value]);
   return (rowCount ?? 0) > 0;
 }

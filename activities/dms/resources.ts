@@ -11,11 +11,6 @@ export interface DmsResources {
   taskId: string;
 }
 
-/** What the activities need of a migration's file, whichever way it was read. */
-export function awsOf(migration: { replication: { aws: AwsTarget } }): AwsTarget {
-  return migration.replication.aws;
-}
-
 /**
  * DMS has no client tokens: a name that the id alone decides is what a second attempt finds its first one by (facts 4.4).
  * Lower case, letters, digits and single hyphens, at most 63 characters: DMS's narrowest rule, that of instances.

@@ -50,16 +50,11 @@ export async function startDms(args: StartArgs): Promise<{ state: string }> {
   return { state: engineState(after) };
 }
 
-/** As startDms: a task that was stopped goes on where it was. For `cutover resume` and between load and CDC. */
-export async function resumeDms(args: StartArgs): Promise<{ state: string }> {
-  return await startDms(args);
-}
-
 /**
- * As startDms, for a cutover that was undone: the task was stopped inside the fence, or is about to be.
- * Nothing is lost by it: the slot has kept what came meanwhile.
+ * As startDms: a task that was stopped goes on where it was, for its slot has kept what came meanwhile. For
+ * `cutover resume`, between load and CDC, and after a cutover that was undone.
  */
-export async function resumeDmsAfterUndo(args: StartArgs): Promise<{ state: string }> {
+export async function resumeDms(args: StartArgs): Promise<{ state: string }> {
   return await startDms(args);
 }
 

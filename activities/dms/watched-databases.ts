@@ -7,7 +7,7 @@ import type { TablePlan } from '../../spec/postgres-plan.ts';
 import { connectPostgres, postgresFailure, sessionName, whereIs } from '../postgres/connect.ts';
 import type { SlotReading } from '../postgres/slots.ts';
 import { readControlTables, type ControlRow } from './control-tables.ts';
-import { markerArrived, writeMarker, type Marker } from './marker.ts';
+import { markerArrived, writeWatchMarker, type Marker } from './marker.ts';
 import { resourceIdOf, type DmsResources } from './resources.ts';
 import { slotsOf } from './slot.ts';
 
@@ -52,7 +52,7 @@ export class WatchedDatabases {
     await this.use('source', reading, async (source) => {
       const slots = await slotsOf(source, this.resources.taskArn);
       reading.slot = slots.find(({ active }) => active) ?? slots[0];
-      if (following) marker = await writeMarker(source, this.migration.id);
+      if (following) marker = await writeWatchMarker(source, this.migration.id);
     });
     await this.use('target', reading, async (target) => {
       reading.control = await readControlTables(target, plan, taskNames);

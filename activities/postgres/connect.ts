@@ -134,7 +134,8 @@ function cancellation(): AbortSignal | undefined {
   return cancellationSignal;
 }
 
-async function tlsOptions(endpoint: PostgresEndpoint): Promise<ConnectionOptions> {
+/** For a connection with TLS: the password is not to be given to a server that can't prove who it is. */
+export async function tlsOptions(endpoint: Pick<PostgresEndpoint, 'tls'>): Promise<ConnectionOptions> {
   const tls = typeof endpoint.tls === 'object' ? endpoint.tls : {};
   const { serverName } = tls;
   return {

@@ -10,6 +10,7 @@ import { CriticalLease } from '../redis/critical-lease.ts';
 import { connectPostgres, postgresFailure, sessionName, whereIs, withPostgres } from './connect.ts';
 import { closeRoles, liftFence } from './fence.ts';
 import { generationOf, readLogins, readRecords, type Claim } from './fence-record.ts';
+import { writeMarker } from './marker.ts';
 import { hasOwnTable } from './own-schema.ts';
 import { guardRoles, refuseOthers, refusePrepared } from './role-guard.ts';
 import { serverVersion } from './server-version.ts';
@@ -96,15 +97,6 @@ async function mark(
     marker,
     detail: `${roles} may not log in to ${whereIs(migration.source)}; ${sessions} ended`,
   };
-}
-
-/** Writes one row of cutover.marker; the same id is written over. */
-export async function writeMarker(client: pg.ClientBase, id: string, value: string): Promise<void> {
-  await client.query(
-    `INSERT INTO ${OWN_SCHEMA}.marker AS m (id, value, at) VALUES ($1, $2, clock_timestamp())
-     ON CONFLICT (id) DO UPDATE SET value = excluded.value, at = excluded.at`,
-    [id, value],
-  );
 }
 
 /**

@@ -32,11 +32,6 @@ export function generationOf(cutover: number, attempt: number): number {
   return cutover * ATTEMPTS + Math.min(attempt, ATTEMPTS - 1);
 }
 
-/** Which pass through the critical section a generation belongs to. */
-export function cutoverOf(generation: number): number {
-  return Math.floor(generation / ATTEMPTS);
-}
-
 /** Empty where there is no record, or no schema of ours. */
 export async function readRecords(client: pg.ClientBase, table: RecordTable): Promise<RoleRecord[]> {
   if (!(await hasOwnTable(client, table))) return [];

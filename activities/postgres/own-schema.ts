@@ -13,7 +13,7 @@ import { quoted } from './names.ts';
 import { inTransaction } from './transaction.ts';
 
 /** How we know the schema for ours: an application may have one of this name. */
-const COMMENT = 'made by cutover, a workflow engine for data migrations';
+export const OWN_SCHEMA_COMMENT = 'made by cutover, a workflow engine for data migrations';
 /** Two migrations that prepare at once must not trip over each other: CREATE … IF NOT EXISTS is no lock. */
 const LOCK = `SELECT pg_advisory_xact_lock(hashtext('cutover.own-schema'))`;
 
@@ -73,8 +73,8 @@ async function prepare(client: pg.Client, migration: Postgres, side: Side): Prom
   const found = await readOwnSchema(client);
   if (found === undefined) {
     await client.query(`CREATE SCHEMA ${OWN_SCHEMA}`);
-    await client.query(`COMMENT ON SCHEMA ${OWN_SCHEMA} IS '${COMMENT}'`);
-  } else if (found !== COMMENT) {
+    await client.query(`COMMENT ON SCHEMA ${OWN_SCHEMA} IS '${OWN_SCHEMA_COMMENT}'`);
+  } else if (found !== OWN_SCHEMA_COMMENT) {
     throw permanent(
       ErrorType.notOurs,
       `there is a schema ${OWN_SCHEMA} at ${whereIs(migration[side])} that is not ours`,
@@ -130,7 +130,7 @@ export async function removeOwnSchema({ migration }: { migration: Postgres }): P
 
 async function remove(client: pg.Client, migration: string, side: Side): Promise<string | undefined> {
   await client.query(LOCK);
-  if ((await readOwnSchema(client)) !== COMMENT) return undefined;
+  if ((await readOwnSchema(client)) !== OWN_SCHEMA_COMMENT) return undefined;
   const tables = Object.keys(TABLES[side]);
   const there: string[] = [];
   for (const name of tables) if (await hasOwnTable(client, name)) there.push(name);

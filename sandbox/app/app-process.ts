@@ -1,13 +1,10 @@
-/** The application as a process: killed like any other, and with a clock and an event loop of its own. */
-import { mkdirSync } from 'node:fs';
+/** The application that writes to Redis, as a process (started-app.ts). */
 import { join } from 'node:path';
-import { nodeProgram } from '../node-program.ts';
-import { freePort } from '../runtime/ports.ts';
-import { startProcess, type ProcessExit } from '../runtime/process.ts';
-import { serverEnvironment } from '../runtime/server-environment.ts';
+import type { ProcessExit } from '../runtime/process.ts';
 import { readAckFile } from './ack-file.ts';
 import type { Acknowledged, Endpoint } from './acknowledged.ts';
 import type { AppStats } from './meter.ts';
+import { startApp } from './started-app.ts';
 
 export interface AppProcessOptions {
   /** For its record and its log. */
@@ -33,51 +30,25 @@ export interface AppProcess {
 
 /** @throws ProcessStartError with its last log lines where it does not come up */
 export async function startAppProcess(options: AppProcessOptions): Promise<AppProcess> {
-  const { dir, endpoint } = options;
-  mkdirSync(dir, { recursive: true });
-  const port = await freePort();
-  const url = `http://127.0.0.1:${port}`;
+  const { dir, endpoint, run, clients, rate } = options;
+  const { host, port, password } = endpoint;
   const ackFile = join(dir, 'acknowledged.txt');
-  const program = nodeProgram('sandbox/app/main');
-  const flags = {
-    host: endpoint.host,
-    port: endpoint.port,
-    'http-port': port,
-    'ack-file': ackFile,
-    run: options.run,
-    clients: options.clients,
-    rate: options.rate,
-  };
-  const running = await startProcess({
+  const { url, running, ask } = await startApp({
     name: 'application',
-    command: program.command,
-    args: [
-      ...program.args,
-      ...Object.entries(flags).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)])),
-    ],
-    env: serverEnvironment(endpoint.password === undefined ? {} : { APP_REDIS_PASSWORD: endpoint.password }),
-    logFile: join(dir, 'app.log'),
-    secrets: endpoint.password === undefined ? [] : [endpoint.password],
-    ready: async () => (await fetch(`${url}/stats`, { signal: AbortSignal.timeout(5_000) })).ok,
+    log: 'app.log',
+    main: 'sandbox/app/main',
+    dir,
+    flags: { host, port, 'ack-file': ackFile, run, clients, rate },
+    secrets: password === undefined ? {} : { APP_REDIS_PASSWORD: password },
   });
-  const ask = async (path: string, body?: unknown): Promise<unknown> => {
-    const response = await fetch(`${url}${path}`, {
-      method: path === '/stats' ? 'GET' : 'POST',
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(30_000),
-    });
-    const answer = (await response.json()) as { error?: string };
-    if (!response.ok) throw new Error(answer.error ?? `the application answered ${response.status} to ${path}`);
-    return answer;
-  };
   return {
     url,
     pid: running.pid,
     exited: running.exited,
-    stats: async () => (await ask('/stats')) as AppStats,
-    switchTo: async ({ host, port }) => void (await ask('/switch', { host, port })),
+    stats: async () => (await ask('GET', '/stats')) as AppStats,
+    switchTo: async (to) => void (await ask('POST', '/switch', { host: to.host, port: to.port })),
     stop: async () => {
-      if (running.exit === undefined) await ask('/stop');
+      if (running.exit === undefined) await ask('POST', '/stop');
       await running.stop();
       return readAckFile(ackFile);
     },

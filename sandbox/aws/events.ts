@@ -1,12 +1,9 @@
 import type { DescribeEventsMessage, Event, EventsMessage } from '@aws-sdk/client-elasticache';
 import type { Cloud } from './cloud.ts';
+import { EVENTS_KEPT, eventWindow } from './event-window.ts';
 import { invalidCombination, invalidValue } from './faults.ts';
 import { page } from './paging.ts';
 import type { EventSource, EventState } from './state.ts';
-
-const HOUR = 3_600_000;
-/** Events are kept 14 days (facts 3.1). */
-const KEPT = 14 * 24 * HOUR;
 
 /** Adds an event; the texts are AWS's where they are known (facts 3.1). */
 export function emit(
@@ -17,7 +14,7 @@ export function emit(
   date = new Date(),
 ): void {
   const { state } = cloud.store;
-  state.events = state.events.filter((event) => Date.parse(event.date) > Date.now() - KEPT);
+  state.events = state.events.filter((event) => Date.parse(event.date) > Date.now() - EVENTS_KEPT);
   state.events.push({ number: state.nextEvent++, sourceType, sourceId, message, date: date.toISOString() });
   cloud.store.save();
 }
@@ -27,7 +24,10 @@ export function describeEvents(cloud: Cloud, input: DescribeEventsMessage): Even
   if (input.SourceIdentifier !== undefined && input.SourceType === undefined) {
     throw invalidCombination('SourceType must be provided when SourceIdentifier is provided.');
   }
-  const [from, to] = eventWindow(input);
+  const [from, to] = eventWindow(input, invalidCombination, (minutes, largest) => {
+    if (minutes >= 1 && minutes <= largest) return minutes;
+    throw invalidValue(`Invalid value ${minutes} for Duration. Must be between 1 and ${largest} minutes.`);
+  });
   const wantedId = input.SourceIdentifier?.toLowerCase();
   const found = cloud.store
     .visible()
@@ -36,7 +36,7 @@ export function describeEvents(cloud: Cloud, input: DescribeEventsMessage): Even
       return (
         at >= from &&
         at <= to &&
-        at > Date.now() - KEPT &&
+        at > Date.now() - EVENTS_KEPT &&
         (input.SourceType === undefined || event.sourceType === input.SourceType) &&
         (wantedId === undefined || event.sourceId === wantedId)
       );
@@ -44,25 +44,6 @@ export function describeEvents(cloud: Cloud, input: DescribeEventsMessage): Even
     .sort((a, b) => b.number - a.number);
   const { items, ...marker } = page(found, (event) => String(event.number), input);
   return { Events: items.map(view), ...marker };
-}
-
-function eventWindow(input: DescribeEventsMessage): [number, number] {
-  const now = Date.now();
-  if (input.Duration !== undefined) {
-    if (input.StartTime !== undefined || input.EndTime !== undefined) {
-      throw invalidCombination('Duration must not be provided together with StartTime or EndTime.');
-    }
-    if (input.Duration < 1 || input.Duration * 60_000 > KEPT) {
-      throw invalidValue(
-        `Invalid value ${input.Duration} for Duration. Must be between 1 and ${KEPT / 60_000} minutes.`,
-      );
-    }
-    return [now - input.Duration * 60_000, now];
-  }
-  const to = input.EndTime?.getTime() ?? now;
-  const from = input.StartTime?.getTime() ?? to - HOUR;
-  if (from > to) throw invalidCombination('StartTime must not be later than EndTime.');
-  return [from, to];
 }
 
 function view(event: EventState): Event {

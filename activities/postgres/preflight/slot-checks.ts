@@ -1,11 +1,8 @@
 /** Whether a replication slot can be made, and whether DMS's user gets a replication connection: by trying both. */
-import { readFile } from 'node:fs/promises';
-import { checkServerIdentity } from 'node:tls';
 import { Client, type ClientConfig } from 'pg';
-import type { PostgresEndpoint } from '../../../spec/values.ts';
 import { CannotCheck, fail, pass, unknown, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { resolveSecret } from '../../secrets/resolve.ts';
-import { connectPostgres } from '../connect.ts';
+import { connectPostgres, tlsOptions } from '../connect.ts';
 import { dmsLogin, named, type PostgresCheck, type PostgresContext } from './context.ts';
 import { comment, ident, literal, look, relation, setSetting, sql, fileEntries, undecided } from './scripts.ts';
 
@@ -80,7 +77,7 @@ async function tryReplicationConnection(c: PostgresContext): Promise<Finding> {
   }
   const secret = await resolveSecret(password, c.migration.replication.aws);
   const [file] = await c.source.rows<{ file: string }>(`SHOW hba_file`).catch(() => [{ file: 'pg_hba.conf' }]);
-  const ssl = await tlsOf(tls);
+  const ssl = tls ? await tlsOptions({ tls }) : false;
   const refused: string[] = [];
   for (const replication of ['true', 'database']) {
     // `replication` is a parameter of the protocol that pg passes on, and its types do not know.
@@ -119,16 +116,6 @@ async function tryReplicationConnection(c: PostgresContext): Promise<Finding> {
       'SELECT pg_reload_conf();',
     ),
   );
-}
-
-/** As connect.ts has it: the password is not to be given to a server that can't prove who it is. */
-async function tlsOf(tls: PostgresEndpoint['tls']): Promise<NonNullable<ClientConfig['ssl']>> {
-  if (typeof tls === 'boolean') return tls;
-  const { serverName, ca } = tls;
-  return {
-    ...(serverName ? { checkServerIdentity: (_host, cert) => checkServerIdentity(serverName, cert) } : {}),
-    ...(ca ? { ca: await readFile(ca, 'utf8') } : {}),
-  };
 }
 
 export const slotChecks: readonly PostgresCheck[] = [

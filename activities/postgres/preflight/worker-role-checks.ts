@@ -1,6 +1,7 @@
 /** What the worker's own role needs on both sides: to read, to fence, to clean up, to build the target. */
 import { OWN_SCHEMA } from '../../../spec/postgres-plan.ts';
 import { pass, unmet, type Finding } from '../../preflight/check.ts';
+import { OWN_SCHEMA_COMMENT } from '../own-schema.ts';
 import { named, type PostgresCheck, type PostgresContext } from './context.ts';
 import type { PostgresProbe, Side } from './probe.ts';
 import { roleOf } from './roles.ts';
@@ -94,8 +95,7 @@ async function mayCreateOwnSchema(c: PostgresContext, side: Side): Promise<Findi
        (SELECT obj_description(n.oid, 'pg_namespace') FROM pg_namespace n WHERE n.nspname = $1) AS comment`,
     [OWN_SCHEMA],
   );
-  // own-schema.ts knows its schema by this comment.
-  if (row?.there && !row.comment?.startsWith('made by cutover')) {
+  if (row?.there && row.comment !== OWN_SCHEMA_COMMENT) {
     return unmet(
       `there is a schema ${OWN_SCHEMA} that is not ours`,
       sql(side, DECIDE, undecided(`ALTER SCHEMA ${OWN_SCHEMA} RENAME TO …;`)),

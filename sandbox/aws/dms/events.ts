@@ -1,13 +1,10 @@
 import type { DescribeEventsMessage, DescribeEventsResponse, Event } from '@aws-sdk/client-database-migration-service';
 import type { Cloud } from '../cloud.ts';
+import { EVENTS_KEPT, eventWindow } from '../event-window.ts';
 import { dmsPage } from './filters.ts';
 import { invalidCombination, invalidValue } from './faults.ts';
 import type { DmsEventState, DmsSource } from './state.ts';
 import { inRange, oneOf } from './validation.ts';
-
-const HOUR = 3_600_000;
-/** Events are kept 14 days. */
-const KEPT = 14 * 24 * HOUR;
 
 /** Adds an event. Texts and categories are those of the DMS guide's event list. */
 export function emitDms(
@@ -18,7 +15,7 @@ export function emitDms(
   message: string,
 ): void {
   const { dms } = cloud.store.state;
-  dms.events = dms.events.filter((event) => Date.parse(event.date) > Date.now() - KEPT);
+  dms.events = dms.events.filter((event) => Date.parse(event.date) > Date.now() - EVENTS_KEPT);
   dms.events.push({
     number: dms.nextEvent++,
     sourceType,
@@ -40,7 +37,9 @@ export function describeEvents(cloud: Cloud, input: DescribeEventsMessage): Desc
     oneOf('SourceType', input.SourceType, ['replication-instance', 'replication-task']);
   }
   if ((input.Filters ?? []).length > 0) throw invalidValue('DescribeEvents takes no Filters.');
-  const [from, to] = eventWindow(input);
+  const [from, to] = eventWindow(input, invalidCombination, (minutes, largest) =>
+    inRange('Duration', minutes, 1, largest),
+  );
   const wantedId = input.SourceIdentifier?.toLowerCase();
   const found = cloud.store
     .visible()
@@ -57,20 +56,6 @@ export function describeEvents(cloud: Cloud, input: DescribeEventsMessage): Desc
     .sort((a, b) => b.number - a.number);
   const { items, ...marker } = dmsPage(found, (event) => String(event.number), input);
   return { Events: items.map(view), ...marker };
-}
-
-function eventWindow(input: DescribeEventsMessage): [number, number] {
-  const now = Date.now();
-  if (input.Duration !== undefined) {
-    if (input.StartTime !== undefined || input.EndTime !== undefined) {
-      throw invalidCombination('Duration must not be provided together with StartTime or EndTime.');
-    }
-    return [now - inRange('Duration', input.Duration, 1, KEPT / 60_000) * 60_000, now];
-  }
-  const to = input.EndTime?.getTime() ?? now;
-  const from = input.StartTime?.getTime() ?? to - HOUR;
-  if (from > to) throw invalidCombination('StartTime must not be later than EndTime.');
-  return [from, to];
 }
 
 function view(event: DmsEventState): Event {

@@ -61,20 +61,12 @@ test('paused and resumed, one table loaded again, one left out', async () => {
   );
   await scene.handle.reloadTable('public.data_sources', { by: 'test', validateOnly: true });
   const differs = await untilStatus(scene.handle, 'the validation has failed', ({ gate }) => {
-    return gate?.notReady?.includes('data_sources') ?? false;
+    // Before that it only says that the table's validation is pending.
+    return /data_sources.*Mismatched/.test(gate?.notReady ?? '');
   });
-  expect(differs.gate).toMatchObject({ ready: false, notReady: expect.stringMatching(/Mismatched/) });
+  expect(differs.gate).toMatchObject({ ready: false });
   await scene.handle.reloadTable('public.data_sources', { by: 'test' });
-  await untilStatus(scene.handle, 'at the gate once more', atGate, 180_000);
-  let meanwhile: unknown;
-  const off = aws.control.onCall('ModifyReplicationTask', 'before', async () => {
-    meanwhile ??= await scene.handle.approve({ by: 'test' }).catch((error: unknown) => error);
-  });
   await scene.handle.leaveOutTable('public.favorites', { by: 'test', reason: 'not needed' });
-  off();
-  expect(String(meanwhile), 'the cutover must not begin while a table is being changed').toMatch(
-    /not ready: a table is being changed/,
-  );
 
   const status = await throughTheGate(scene);
   expect(status.leftovers.join()).toContain('public.favorites was left out by test');

@@ -13,6 +13,12 @@ const MARK: Record<string, string> = {
   undone: '↶',
 };
 
+/**
+ * What came from a file, a server or an error, as plain text: an unescaped `<script>` makes the UI drop all that follows,
+ * and a new line ends a table.
+ */
+const plain = (text: string) => text.replaceAll(/\s*\n\s*/g, ' ').replaceAll(/[\\<*_`|[\]]/g, '\\$&');
+
 /** One sentence: where it is, and what it waits for. */
 export function headline(status: MigrationStatus): string {
   const at = status.step ? ` at ${status.step}` : '';
@@ -42,29 +48,31 @@ export function progressText(progress: Progress): string {
 }
 
 export function describeStatus(status: MigrationStatus): string {
-  const lines = [`**${headline(status)}**`, ''];
-  if (status.progress) lines.push(progressText(status.progress), '');
+  const lines = [`**${plain(headline(status))}**`, ''];
+  if (status.progress) lines.push(plain(progressText(status.progress)), '');
   if (status.operator) {
-    if (status.operator.remedy) lines.push(`Remedy: ${status.operator.remedy}`, '');
+    if (status.operator.remedy) lines.push(`Remedy: ${plain(status.operator.remedy)}`, '');
     lines.push(`It takes: ${status.operator.choices.map((c) => `\`cutover ${c} ${status.id}\``).join(', ')}`, '');
   }
   if (status.gate) {
     const command = status.gate.ready ? `\`cutover approve ${status.id}\`` : 'not yet';
     lines.push(`Approve: ${command}`, '');
   }
-  if (status.fence.state !== 'none') lines.push(`Fence: ${status.fence.state}. ${status.fence.detail ?? ''}`, '');
+  if (status.fence.state !== 'none')
+    lines.push(`Fence: ${status.fence.state}. ${plain(status.fence.detail ?? '')}`, '');
   lines.push('| | step | note |', '|---|---|---|');
-  for (const step of status.steps) lines.push(`| ${MARK[step.state]} | ${step.title} | ${step.note ?? ''} |`);
-  const warnings = status.warnings.slice(-3).map((w) => `- ${w}`);
+  for (const step of status.steps)
+    lines.push(`| ${MARK[step.state]} | ${plain(step.title)} | ${plain(step.note ?? '')} |`);
+  const warnings = status.warnings.slice(-3).map((w) => `- ${plain(w)}`);
   if (warnings.length > 0) lines.push('', ...warnings);
   return lines.join('\n') + CLIPPED;
 }
 
 /** The plan as markdown: static details in the UI. */
 export function describePlan(plan: Plan): string {
-  const lines = [`**${plan.summary}**`, ''];
-  for (const warning of plan.warnings) lines.push(`- ${warning}`);
+  const lines = [`**${plain(plan.summary)}**`, ''];
+  for (const warning of plan.warnings) lines.push(`- ${plain(warning)}`);
   lines.push('', '| step | what | undo |', '|---|---|---|');
-  for (const step of plan.steps) lines.push(`| ${step.id} | ${step.title} | ${step.undo ?? '-'} |`);
+  for (const step of plan.steps) lines.push(`| ${step.id} | ${plain(step.title)} | ${plain(step.undo ?? '-')} |`);
   return lines.join('\n') + CLIPPED;
 }

@@ -47,7 +47,8 @@ export async function testGroupMigration({ migration, since }: GroupInput): Prom
     timeoutMs: TEST_TIMEOUT_MS,
     aws: migration.aws,
   });
-  return result.events.at(-1)?.message ?? 'succeeded';
+  // The group may tell of other things meanwhile, such as a snapshot that succeeded.
+  return result.events.findLast(({ kind }) => kind === 'migration-succeeded')?.message ?? 'succeeded';
 }
 
 export interface GroupAttached {

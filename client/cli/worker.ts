@@ -37,10 +37,10 @@ async function worker(options: WorkerOptions): Promise<void> {
   const level = LOG_LEVELS.find((known) => known === options.logLevel);
   if (!level) throw new WrongUsage(`the log level is "${options.logLevel}", expected one of ${LOG_LEVELS.join(', ')}`);
   const { address, namespace } = connectSettings(options);
-  const { keepHeapSmall } = await import('../../worker/small-heap.ts');
-  keepHeapSmall();
+  const { tuneHeap } = await import('../../worker/heap.ts');
+  tuneHeap();
   const { runWorker } = await import('../../worker/index.ts');
-  const { defaultTaskQueue } = await import('../start.ts');
+  const { defaultTaskQueue } = await import('../start-options.ts');
   let ready = false;
   try {
     await runWorker({

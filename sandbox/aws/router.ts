@@ -14,9 +14,10 @@ import { readInput } from './query-input.ts';
 import { answerBody, faultBody } from './query-output.ts';
 import { readBody, readForm, redacted } from './request-body.ts';
 import type { CallRecord, Effect } from './script.ts';
+import { OWN_SERVICES, loggedOwn } from './services.ts';
+import type { ServiceAnswer } from './services.ts';
 
 const VERSION = '2015-02-02';
-const OWN_SERVICES: ReadonlySet<string> = new Set(['elasticache', 'dms']);
 const JSON_TYPE = 'application/x-amz-json-1.1';
 
 interface Exchange {
@@ -89,8 +90,8 @@ export class Router {
       await this.#cloud.background.sleep(effect.ms);
     }
     await this.#cloud.script.runHooks('before', call);
-    if (!OWN_SERVICES.has(call.service)) return this.#passOn(exchange, effect);
-    const body = await this.#carryOut(exchange);
+    const answer = await this.#carryOut(exchange);
+    if (answer === undefined) return this.#passOn(exchange, effect);
     await this.#cloud.script.runHooks('after', call);
     if (effect?.kind === 'hang') {
       call.outcome = 'hung';
@@ -100,13 +101,18 @@ export class Router {
     if (call.outcome === 'dropped') return;
     call.outcome = 'answered';
     call.status = 200;
-    send(response, 200, body, exchange.requestId, call.service === 'dms' ? JSON_TYPE : undefined);
+    send(response, 200, answer.body, exchange.requestId, answer.type);
   }
 
-  async #carryOut({ request, call, form, body, requestId }: Exchange): Promise<string> {
-    if (call.service === 'dms') {
-      const target = String(request.headers['x-amz-target'] ?? '');
-      return performDms(this.#cloud, target, (body ?? Buffer.alloc(0)).toString('utf8'));
+  /** Undefined where the call is another server's. */
+  async #carryOut({ request, call, form, body, requestId }: Exchange): Promise<ServiceAnswer | undefined> {
+    const text = () => (body ?? Buffer.alloc(0)).toString('utf8');
+    const target = String(request.headers['x-amz-target'] ?? '');
+    if (call.service === 'dms') return { body: await performDms(this.#cloud, target, text()), type: JSON_TYPE };
+    if (call.service !== 'elasticache') {
+      const service = OWN_SERVICES[call.service];
+      const { action } = call;
+      return service?.(this.#cloud, { action, target, text: text(), form, requestId, forwarder: this.#forwarder });
     }
     const action = form.get('Action') ?? '';
     if (form.get('Version') !== VERSION || !isAction(action)) {
@@ -116,7 +122,7 @@ export class Router {
       );
     }
     const input = readInput(OPERATIONS[action], form);
-    return answerBody(action, await perform(this.#cloud, action, input), requestId);
+    return { body: answerBody(action, await perform(this.#cloud, action, input), requestId), type: 'text/xml' };
   }
 
   async #passOn(exchange: Exchange, effect: Effect | undefined): Promise<void> {
@@ -156,7 +162,9 @@ export class Router {
     const json = request.headers['x-amz-target'] !== undefined;
     if (!json)
       return send(response, fault.status, faultBody(fault.code, fault.message, fault.status, requestId), requestId);
-    const body = JSON.stringify({ __type: JSON_CODES[fault.code] ?? fault.code, message: fault.message });
+    // What a refusal says beside code and message: why each part of a transaction was refused.
+    const { members } = fault as { members?: object };
+    const body = JSON.stringify({ __type: JSON_CODES[fault.code] ?? fault.code, message: fault.message, ...members });
     const status = fault.status >= 500 ? fault.status : 400;
     send(response, status, body, requestId, request.headers['content-type'] ?? JSON_TYPE);
   }
@@ -179,7 +187,8 @@ function loggedInput(
   body: Buffer | undefined,
 ): CallRecord['params'] {
   if (service === 'elasticache') return redacted(form);
-  return service === 'dms' ? loggedJson((body ?? Buffer.alloc(0)).toString('utf8')) : {};
+  if (service === 'dms') return loggedJson((body ?? Buffer.alloc(0)).toString('utf8'));
+  return loggedOwn(service, form, body);
 }
 
 function cut({ response, call }: Exchange): void {

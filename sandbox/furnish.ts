@@ -1,23 +1,18 @@
 /** What `cutover sandbox up` puts into a new sandbox, so that the files in examples/ run in it as they stand. */
-import {
-  CreateReplicationGroupCommand,
-  DescribeReplicationGroupsCommand,
-  ElastiCacheClient,
-} from '@aws-sdk/client-elasticache';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fillRedis } from './app/fill.ts';
 import type { Sandbox } from './assemble.ts';
+import { createGroup, EXAMPLE_GROUP } from './example-group.ts';
+import { furnishDynamoDb } from './furnish-dynamodb.ts';
+import { furnishElastiCacheBackups } from './furnish-elasticache-backups.ts';
+import { furnishMachines } from './furnish-machines.ts';
 import { fillOnce, startRedashService, type RedashService } from './redash-service.ts';
 import { freePort } from './runtime/ports.ts';
 
 // The SDK warns about old versions of Node in the middle of somebody's screen; package.json's `engines` says it too.
 process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
 
-/** The group that examples/*.yaml name. */
-export const EXAMPLE_GROUP = 'shop-cache';
 const EXAMPLE_KEYS = 20_000;
-const LIMIT_MS = 120_000;
 
 export interface FurnishOptions {
   /** Of the application that writes to Postgres. Default: a free one. */
@@ -39,7 +34,7 @@ export interface Furnished {
  */
 export async function furnish(sandbox: Sandbox, options: FurnishOptions = {}): Promise<Furnished> {
   const redash = furnishPostgres(sandbox, options);
-  const others = await Promise.allSettled([furnishRedis(sandbox), redash]);
+  const others = await Promise.allSettled([furnishRedis(sandbox), furnishBackups(sandbox, options), redash]);
   const failed = others.find((one) => one.status === 'rejected');
   if (failed !== undefined) {
     await (await redash.catch(() => undefined))?.service.stop();
@@ -70,50 +65,17 @@ async function furnishRedis(sandbox: Sandbox): Promise<void> {
   if (sandbox.aws) await createGroup(sandbox.env, EXAMPLE_GROUP);
 }
 
-/**
- * A replication group fit for an online migration, by the ordinary AWS SDK: one shard, a primary and a replica, Multi-AZ,
- * no encryption in transit. One that is there already stays. Returns once it is available.
- * @throws Error of the SDK; Error when it is not available within two minutes
- */
-export async function createGroup(env: Readonly<Record<string, string>>, id: string): Promise<void> {
-  const client = elastiCacheOf(env);
-  try {
-    await client
-      .send(
-        new CreateReplicationGroupCommand({
-          ReplicationGroupId: id,
-          ReplicationGroupDescription: 'the sandbox’s example',
-          Engine: 'redis',
-          EngineVersion: '7.0',
-          CacheNodeType: 'cache.r6g.large',
-          NumCacheClusters: 2,
-          AutomaticFailoverEnabled: true,
-          MultiAZEnabled: true,
-          TransitEncryptionEnabled: false,
-        }),
-      )
-      .catch((error: unknown) => {
-        if (!(error instanceof Error) || error.name !== 'ReplicationGroupAlreadyExistsFault') throw error;
-      });
-    const deadline = Date.now() + LIMIT_MS;
-    for (;;) {
-      const { ReplicationGroups } = await client.send(new DescribeReplicationGroupsCommand({ ReplicationGroupId: id }));
-      const status = ReplicationGroups?.[0]?.Status;
-      if (status !== 'creating') return;
-      if (Date.now() > deadline)
-        throw new Error(`replication group ${id} is still ${status} after ${LIMIT_MS / 1000} s`);
-      await delay(100);
-    }
-  } finally {
-    client.destroy();
-  }
-}
-
-/** A client of the sandbox's AWS, whatever the environment of this process says. */
-export function elastiCacheOf(env: Readonly<Record<string, string>>): ElastiCacheClient {
-  return new ElastiCacheClient({
-    endpoint: env['AWS_ENDPOINT_URL']!,
-    region: env['AWS_REGION']!,
-    credentials: { accessKeyId: env['AWS_ACCESS_KEY_ID']!, secretAccessKey: env['AWS_SECRET_ACCESS_KEY']! },
-  });
+/** What the examples of backups and restores name: a group with a snapshot, tables, a bucket, parameters, a machine. */
+async function furnishBackups({ aws }: Sandbox, { say = () => {} }: FurnishOptions): Promise<void> {
+  if (aws === undefined) return;
+  await Promise.all([
+    furnishElastiCacheBackups(aws),
+    furnishDynamoDb(aws),
+    // A machine's commands really run: where this host can't keep them away from its own files there is no machine.
+    furnishMachines(aws).catch((error: unknown) => {
+      say(
+        `without a machine, so examples/machine-*.yaml won't run: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }),
+  ]);
 }

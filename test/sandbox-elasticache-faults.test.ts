@@ -199,6 +199,13 @@ test('another process scripts it over HTTP', async () => {
     body: { error: expect.stringContaining('colour') },
   });
   expect(await post('constructor', {})).toMatchObject({ status: 400 });
+  // Parts of the control have commands of their own.
+  expect(await post('dynamodb/limits', { itemsPerFile: 3 })).toEqual({ status: 200, body: {} });
+  expect(await post('machines/failImages', { times: 2, colour: 'red' })).toMatchObject({
+    status: 400,
+    body: { error: expect.stringContaining('colour') },
+  });
+  expect(await post('machines/folder', { id: 'i-1' })).toMatchObject({ status: 400 });
   expect(await post('nodes', { group: 'lagging' })).toMatchObject({
     body: [{ id: 'lagging-001' }, { id: 'lagging-002' }],
   });

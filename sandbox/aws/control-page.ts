@@ -2,9 +2,21 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ZodError, prettifyError } from 'zod';
 import { COMMANDS } from './control.ts';
 import type { Control } from './control.ts';
+import { DYNAMODB_SCHEMAS } from './dynamodb/control.ts';
+import { MACHINES_SCHEMAS } from './ec2/control-schemas.ts';
 import { readBody } from './request-body.ts';
 
 const PREFIX = '/_sandbox/';
+
+/** Commands of a part of the control: `dynamodb/failExport`. */
+const PARTS = {
+  dynamodb: DYNAMODB_SCHEMAS,
+  machines: MACHINES_SCHEMAS,
+} as const;
+const ALL = [
+  ...Object.keys(COMMANDS),
+  ...Object.entries(PARTS).flatMap(([part, commands]) => Object.keys(commands).map((command) => `${part}/${command}`)),
+];
 
 /**
  * The sandbox's controls for other processes: `POST /_sandbox/<command>` with the command's arguments as one JSON object.
@@ -30,9 +42,9 @@ export class ControlPage {
 
   async #run(request: IncomingMessage): Promise<unknown> {
     const name = (request.url ?? '').slice(PREFIX.length).split('?')[0] ?? '';
-    if (request.method !== 'POST' || !Object.hasOwn(COMMANDS, name)) {
+    if (request.method !== 'POST' || !ALL.includes(name)) {
       throw new Error(
-        `${request.method ?? ''} ${request.url ?? ''} is no command of the sandbox. POST ${PREFIX}<command>, one of: ${Object.keys(COMMANDS).join(', ')}.`,
+        `${request.method ?? ''} ${request.url ?? ''} is no command of the sandbox. POST ${PREFIX}<command>, one of: ${ALL.join(', ')}.`,
       );
     }
     const body = (await readBody(request)).toString('utf8').trim();
@@ -41,10 +53,13 @@ export class ControlPage {
       throw new Error('Send the arguments as content-type: application/json.');
     }
     const given: unknown = body === '' ? {} : JSON.parse(body);
-    const command = this.#control[name as keyof typeof COMMANDS] as (given: unknown) => unknown;
-    return command.call(this.#control, given);
+    const [part, command] = name.includes('/') ? (name.split('/') as [keyof typeof PARTS, string]) : [undefined, name];
+    const on = (part === undefined ? this.#control : this.#control[part]) as unknown as Record<string, Command>;
+    return on[command]!(given);
   }
 }
+
+type Command = (given: unknown) => unknown;
 
 function reply(response: ServerResponse, status: number, body: unknown): void {
   const text = JSON.stringify(body);

@@ -3,8 +3,11 @@ import { findGroup, findNode } from './cloud.ts';
 import type { Cloud } from './cloud.ts';
 import type { EngineScript } from './dms/engine/contract.ts';
 import { DMS_COMMANDS, DmsControl } from './dms/control.ts';
+import { DynamoDbControl } from './dynamodb/control.ts';
+import { MachinesControl } from './ec2/control.ts';
 import { emit } from './events.ts';
 import type { CallHook, CallRecord } from './script.ts';
+import { takeAutomaticSnapshot } from './snapshots.ts';
 import { primaryOf } from './state.ts';
 import { DEFAULT_TIMING } from './timing.ts';
 import type { Timing } from './timing.ts';
@@ -52,6 +55,8 @@ export const COMMANDS = {
    */
   completeAs: z.strictObject({ mode: z.enum(['fail', 'stuck', 'ignored']), times }),
   failSnapshots: z.strictObject({ times }),
+  /** What AWS does by itself in a group's daily window. */
+  automaticSnapshot: z.strictObject({ group: z.string() }),
   /** Kills a group's node, its primary if none is named; it is replaced as after a failure, with failover. */
   replaceNode: z.strictObject({ group: z.string(), node: z.string().optional() }),
   /** SIGSTOP and SIGCONT. */
@@ -93,11 +98,15 @@ export interface RunningNode {
 /** Scripts the emulated AWS: slow states, faults, deaths; and shows what it was asked. */
 export class Control {
   readonly dms: DmsControl;
+  readonly dynamodb: DynamoDbControl;
+  readonly machines: MachinesControl;
   readonly #cloud: Cloud;
 
   constructor(cloud: Cloud) {
     this.#cloud = cloud;
     this.dms = new DmsControl(cloud);
+    this.dynamodb = new DynamoDbControl(cloud);
+    this.machines = new MachinesControl(cloud);
   }
 
   setTiming(given: Given<'setTiming'>): void {
@@ -150,6 +159,11 @@ export class Control {
 
   failSnapshots(given: Given<'failSnapshots'> = {}): void {
     this.#cloud.script.failSnapshots(COMMANDS.failSnapshots.parse(given).times);
+  }
+
+  /** @returns the snapshot's name; it is `creating` yet. */
+  automaticSnapshot(given: Given<'automaticSnapshot'>): string {
+    return takeAutomaticSnapshot(this.#cloud, COMMANDS.automaticSnapshot.parse(given).group);
   }
 
   /** Resolves when the process is gone; the replacement goes on in the background. */
@@ -240,6 +254,8 @@ export class Control {
   reset(given: Given<'reset'> = {}): void {
     COMMANDS.reset.parse(given);
     this.#cloud.dms.engines.reset();
+    this.dynamodb.reset();
+    this.machines.reset();
     this.#cloud.script.reset();
     this.#cloud.store.delayVisibility(0);
   }

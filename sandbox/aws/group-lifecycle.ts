@@ -6,6 +6,7 @@ import type { Cloud } from './cloud.ts';
 import { emit } from './events.ts';
 import { replicasInSync, startNewNodes, stopNodes } from './group-nodes.ts';
 import { findParameterGroup, parameterValue } from './parameters.ts';
+import { dropSnapshot } from './snapshot-taking.ts';
 import type { GroupState } from './state.ts';
 
 /** Background work of CreateReplicationGroup: `creating` to `available`, `create-failed`, or nodes in `restore-failed`. */
@@ -59,6 +60,10 @@ export async function tearDown(cloud: Cloud, group: GroupState): Promise<void> {
   await stopNodes(cloud, group);
   rmSync(join(cloud.dir, group.folder), { recursive: true, force: true });
   delete cloud.store.state.groups[group.id];
+  // Automatic snapshots die with their group.
+  for (const { name, groupId, source } of Object.values(cloud.store.state.snapshots)) {
+    if (groupId === group.id && source === 'automated') dropSnapshot(cloud, name);
+  }
   cloud.store.save();
   for (const node of group.nodes) emit(cloud, 'cache-cluster', node.id, 'Cache cluster deleted');
   emit(cloud, 'replication-group', group.id, `Replication group ${group.id} deleted`);

@@ -5,6 +5,8 @@ import type { Cloud } from './cloud.ts';
 import { formCluster } from './group-cluster.ts';
 import type { Upstream } from './node-config.ts';
 import { directivesOf } from './parameters.ts';
+import { spreadSeeds } from './seed-spreading.ts';
+import { seedsToSpread } from './seeds.ts';
 import { primaryOf } from './state.ts';
 import type { GroupState, NodeState } from './state.ts';
 
@@ -62,6 +64,7 @@ export async function startNewNodes(
   const replicas = group.nodes.filter((node) => node.role === 'replica');
   await Promise.all(replicas.map((node) => startNode(cloud, group, node, { empty: true })));
   if (group.clusterEnabled) await formCluster(cloud, group);
+  await spreadSeeds(cloud, group, seedsToSpread(seeds));
   await replicasInSync(cloud, group);
 }
 

@@ -135,6 +135,11 @@ export class NodePool {
     return this.#admin(id).call(command, ...args);
   }
 
+  /** With keys and values as they are: text would break those that are none. */
+  async raw(id: string, command: string, ...args: (string | Buffer)[]): Promise<unknown> {
+    return this.#admin(id).callBuffer(command, ...args);
+  }
+
   /** The fields of INFO. */
   async info(id: string, section?: string): Promise<Record<string, string>> {
     const admin = this.#admin(id);

@@ -1,6 +1,9 @@
 import { setStatus } from './cloud.ts';
 import type { Cloud } from './cloud.ts';
 import { resumeDms } from './dms/resume.ts';
+import { resumeDynamoDb } from './dynamodb/resume.ts';
+import { resumeEc2 } from './ec2/resume.ts';
+import { resumeSsm } from './ssm/resume.ts';
 import { bringUp, tearDown } from './group-lifecycle.ts';
 import { startKnownNodes } from './group-nodes.ts';
 import { attach, complete, finish } from './migration-work.ts';
@@ -13,6 +16,9 @@ export async function resume(cloud: Cloud): Promise<void> {
   settleSnapshots(cloud);
   for (const group of Object.values(cloud.store.state.groups)) await resumeGroup(cloud, group);
   resumeDms(cloud);
+  await resumeDynamoDb(cloud);
+  await resumeEc2(cloud);
+  await resumeSsm(cloud);
 }
 
 async function resumeGroup(cloud: Cloud, group: GroupState): Promise<void> {

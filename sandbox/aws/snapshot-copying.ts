@@ -14,9 +14,11 @@ import { tagRecord } from './tag-rules.ts';
 /** A copy within the account, or with TargetBucket an export: one object `<target>-<shard>.rdb` per shard. */
 export async function copySnapshot(cloud: Cloud, input: CopySnapshotMessage): Promise<CopySnapshotResult> {
   const source = findSnapshot(cloud, input.SourceSnapshotName);
-  const target = checkName('TargetSnapshotName', input.TargetSnapshotName, 255);
   requireAvailable(source);
-  if (input.TargetBucket !== undefined) return exportSnapshot(cloud, source, target, input.TargetBucket);
+  if (input.TargetBucket !== undefined) {
+    return exportSnapshot(cloud, source, checkExportName(input.TargetSnapshotName), input.TargetBucket);
+  }
+  const target = checkName('TargetSnapshotName', input.TargetSnapshotName, 255);
   const { snapshots } = cloud.store.state;
   if (snapshots[target] !== undefined) {
     throw new AwsFault('SnapshotAlreadyExistsFault', `Snapshot ${target} already exists.`);
@@ -42,6 +44,14 @@ export async function copySnapshot(cloud: Cloud, input: CopySnapshotMessage): Pr
     cloud.store.save();
   });
   return { Snapshot: snapshotView(cloud, copy, false) };
+}
+
+/** Of an export it is the beginning of an object's key: 1 to 1,000 characters. */
+function checkExportName(name: string | undefined): string {
+  if (name === undefined || name.length === 0 || name.length > 1_000 || name.includes(',')) {
+    throw invalidValue('The parameter TargetSnapshotName must be 1 to 1000 characters long, without commas.');
+  }
+  return name;
 }
 
 async function exportSnapshot(

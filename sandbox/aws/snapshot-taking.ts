@@ -21,13 +21,15 @@ export function newSnapshot(
     group: GroupState;
     clusterId?: string;
     quota: boolean;
+    /** Made by AWS's own daily schedule: its name is AWS's own, too. */
+    automatic?: boolean;
     kmsKeyId?: string | undefined;
     tags: Record<string, string>;
   },
 ): SnapshotState {
   const { group, clusterId } = wanted;
   const { snapshots } = cloud.store.state;
-  const name = checkName('SnapshotName', wanted.name);
+  const name = wanted.automatic === true ? wanted.name : checkName('SnapshotName', wanted.name);
   if (snapshots[name] !== undefined)
     throw new AwsFault('SnapshotAlreadyExistsFault', `Snapshot ${name} already exists.`);
   const recent = Object.values(snapshots).filter(
@@ -43,7 +45,7 @@ export function newSnapshot(
   const snapshot: SnapshotState = {
     name,
     status: 'creating',
-    source: 'manual',
+    source: wanted.automatic === true ? 'automated' : 'manual',
     groupId: group.id,
     groupDescription: group.description,
     ...(clusterId === undefined ? {} : { clusterId }),

@@ -36,6 +36,26 @@ export function createSnapshot(cloud: Cloud, input: CreateSnapshotMessage): Crea
   return { Snapshot: snapshotView(cloud, snapshot, false) };
 }
 
+/** What AWS does in the daily window: `automatic.<group>-2026-11-21-15-00`. @returns its name */
+export function takeAutomaticSnapshot(cloud: Cloud, id: string): string {
+  const group = findGroup(cloud, id);
+  const stamp = new Date().toISOString().slice(0, 19).replaceAll(/[T:]/g, '-');
+  const nodes = group.shards.map((shard) => snapshotNode(group, shard.id));
+  const snapshot = newSnapshot(cloud, {
+    name: `automatic.${group.id}-${stamp}`,
+    group,
+    ...(group.clusterEnabled ? {} : { clusterId: nodes[0]?.id ?? '' }),
+    quota: false,
+    automatic: true,
+    tags: {},
+  });
+  setStatus(cloud, group, 'snapshotting');
+  cloud.background.run(`snapshot ${snapshot.name}`, group.id, async () => {
+    await takeSnapshot(cloud, group, snapshot, nodes);
+  });
+  return snapshot.name;
+}
+
 /** With cluster mode off a backup is of one node, with it on of the whole group (facts 3.3). */
 function subjectOf(
   cloud: Cloud,

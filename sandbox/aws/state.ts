@@ -1,5 +1,11 @@
 import { emptyDmsState } from './dms/state.ts';
 import type { DmsState } from './dms/state.ts';
+import { emptyDynamoDbState } from './dynamodb/state.ts';
+import type { DynamoDbState } from './dynamodb/state.ts';
+import { emptyEc2State } from './ec2/state.ts';
+import type { Ec2State } from './ec2/state.ts';
+import { emptySsmState } from './ssm/state.ts';
+import type { SsmState } from './ssm/state.ts';
 
 /** What the emulated account holds. All of it is plain JSON: it is written to `state.json` at every change. */
 export interface CloudState {
@@ -9,6 +15,9 @@ export interface CloudState {
   parameterGroups: Record<string, ParameterGroupState>;
   events: EventState[];
   dms: DmsState;
+  dynamodb: DynamoDbState;
+  ec2: Ec2State;
+  ssm: SsmState;
   /** Number of the next event; events carry no id on the wire. */
   nextEvent: number;
 }
@@ -146,7 +155,18 @@ export interface EventState {
 }
 
 export function emptyState(): CloudState {
-  return { version: 1, groups: {}, snapshots: {}, parameterGroups: {}, events: [], nextEvent: 1, dms: emptyDmsState() };
+  return {
+    version: 1,
+    groups: {},
+    snapshots: {},
+    parameterGroups: {},
+    events: [],
+    nextEvent: 1,
+    dms: emptyDmsState(),
+    dynamodb: emptyDynamoDbState(),
+    ec2: emptyEc2State(),
+    ssm: emptySsmState(),
+  };
 }
 
 /** Nodes of a group in one shard, primary first. */

@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { emptyDmsState } from './dms/state.ts';
 import { emptyState } from './state.ts';
 import type { CloudState } from './state.ts';
 
@@ -72,7 +71,6 @@ function read(file: string): CloudState {
       `${file} is the state of another version of the sandbox (${String(state.version)}, this is 1). Move it away to start with an empty account.`,
     );
   }
-  // A sandbox that was made before it had DMS.
-  state.dms ??= emptyDmsState();
-  return state as CloudState;
+  // A sandbox that was made before it had all of today's services.
+  return { ...emptyState(), ...state };
 }

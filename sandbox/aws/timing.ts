@@ -31,6 +31,20 @@ export interface Timing {
   /** A task stays `starting`, `stopping` at least this long. */
   dmsStarting: number;
   dmsStopping: number;
+  /** An export stays `IN_PROGRESS`, a restored or imported table `CREATING`. */
+  dynamodbExporting: number;
+  dynamodbRestoring: number;
+  /** An image or a volume's snapshot stays `pending`. */
+  imagePending: number;
+  snapshotPending: number;
+  /** A machine stays `pending`, its checks `initializing`, and `stopping` or `shutting-down`. */
+  instancePending: number;
+  instanceChecks: number;
+  instanceStopping: number;
+  /** A command stays `Pending`, before it runs for as long as it takes. */
+  commandPending: number;
+  /** What counts as one second of a command's timeouts: less lets tests see them pass. */
+  commandSecond: number;
 }
 
 export const DEFAULT_TIMING: Readonly<Timing> = {
@@ -52,4 +66,13 @@ export const DEFAULT_TIMING: Readonly<Timing> = {
   dmsTesting: 50,
   dmsStarting: 50,
   dmsStopping: 50,
+  dynamodbExporting: 100,
+  dynamodbRestoring: 100,
+  imagePending: 100,
+  snapshotPending: 100,
+  instancePending: 50,
+  instanceChecks: 100,
+  instanceStopping: 50,
+  commandPending: 20,
+  commandSecond: 1_000,
 };

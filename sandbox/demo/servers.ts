@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pc from 'picocolors';
 import { startSandbox, type Sandbox } from '../assemble.ts';
-import { createGroup, elastiCacheOf, EXAMPLE_GROUP } from '../furnish.ts';
+import { createGroup, elastiCacheOf, EXAMPLE_GROUP } from '../example-group.ts';
 import { nodeProgram } from '../node-program.ts';
 import { startProcess } from '../runtime/process.ts';
 import { terminalProgress } from '../runtime/tools.ts';

@@ -9,6 +9,8 @@
 import type { Client } from '@temporalio/client';
 import { MigrationHandle } from './migration-handle.ts';
 
+export { catalogue, staleSources, type CatalogueOptions, type StaleSource } from './catalogue.ts';
+export type { ClockChange } from './clock-changes.ts';
 export { connect, connectSettings, DEFAULT_ADDRESS, type ConnectOptions, type ConnectSettings } from './connect.ts';
 export {
   AlreadyRunning,
@@ -30,10 +32,29 @@ export { MigrationHandle, type CommandOptions, type WatchOptions } from './migra
 export { operatorName } from './operator-name.ts';
 export { runPreflight, type PreflightOptions } from './preflight.ts';
 export { reportOf, type MigrationReport } from './report.ts';
-export { defaultTaskQueue, startMigration, type StartOptions } from './start.ts';
+export { NoSchedule, ScheduleExists } from './schedule-errors.ts';
+export { scheduleInfo, type ScheduleInfo } from './schedule-info.ts';
+export type { ScheduleOverrides } from './schedule-section.ts';
+export type { Blocking, ScheduledRun } from './scheduled-runs.ts';
+export {
+  backfillSchedule,
+  createSchedule,
+  deleteSchedule,
+  listSchedules,
+  pauseSchedule,
+  resumeSchedule,
+  updateSchedule,
+  type ScheduleNote,
+  type ScheduleOptions,
+} from './schedules.ts';
+export { scheduleTimes } from './schedule-times.ts';
+export { triggerSchedule } from './schedule-trigger.ts';
+export { startMigration, type StartOptions } from './start.ts';
+export { defaultTaskQueue } from './start-options.ts';
 export { waitsForOperator } from './waits-for-operator.ts';
 export { pollers, type Poller } from './workers.ts';
 export type { Command, CommandAnswer } from '../spec/contract.ts';
+export type { CatalogueAnswer, CatalogueEntry, CatalogueSystem } from '../spec/catalogue.ts';
 export type { Migration } from '../spec/migration.ts';
 export type { CheckReport, PreflightReport } from '../spec/preflight.ts';
 export type * from '../spec/status.ts';

@@ -1,5 +1,6 @@
 /** What the schema finds wrong, said as `got <value>, expected <…>` with what mends it. */
 import type { z } from 'zod';
+import { NOT_SCHEDULED } from '../spec/schedule.ts';
 import { descriptionAt, fieldsAt, sectionsWith } from './file-fields.ts';
 import { mayBeSecret, shownPath, shownValue } from './shown-value.ts';
 import { pathText } from './file-problem.ts';
@@ -88,6 +89,10 @@ function toProblems(issue: Issue, file: unknown): ValueProblem[] {
 }
 
 function unknownField(path: Path, file: unknown): ValueProblem {
+  if (path.length === 1 && path[0] === 'schedule') {
+    const message = `${shownValue(valueAt(file, ['kind']), ['kind'])} has no schedule: ${NOT_SCHEDULED}`;
+    return { path, shown: shownPath(path), message: message.replaceAll('"', ''), at: 'key' };
+  }
   const parent = path.slice(0, -1);
   const there = valueAt(file, parent) ?? {};
   const known = fieldsAt(parent, file);

@@ -38,6 +38,8 @@ export interface CommandOptions {
   reason?: string | undefined;
   /** The gate or step that is meant: refused if another one waits by now. */
   step?: string | undefined;
+  /** approve: what the gate asks to be typed, the name of what can't be brought back. */
+  confirm?: string | undefined;
   /** How long to wait for the answer, in ms. Default 30 s: a worker may have a long history to replay first. */
   timeoutMs?: number | undefined;
 }
@@ -120,8 +122,13 @@ export class MigrationHandle {
 
   /** Any command by its name. */
   command(command: Command, options: CommandOptions = {}): Promise<CommandAnswer> {
-    const { by = operatorName(), reason, step } = options;
-    const input: CommandInput = { by, ...(reason ? { reason } : {}), ...(step ? { step } : {}) };
+    const { by = operatorName(), reason, step, confirm } = options;
+    const input: CommandInput = {
+      by,
+      ...(reason ? { reason } : {}),
+      ...(step ? { step } : {}),
+      ...(confirm ? { confirm } : {}),
+    };
     return this.update(command, options, () => this.workflow.executeUpdate(commandUpdates[command], { args: [input] }));
   }
 

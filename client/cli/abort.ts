@@ -14,12 +14,12 @@ export function addAbort(program: Command): void {
   const command = addCommand(program, 'abort <id>', {
     summary: 'undo what a migration did, and end it',
     description:
-      'Undoes what the migration did, last first, proves that the source takes writes, and ends it as aborted. What it leaves on the target is named. Refused once the target is the primary: there is no way back from there. Asks first on a terminal.',
+      'Undoes what the migration did, last first, proves that the source takes writes, and ends it as aborted. What it leaves on the target is named. Refused once the target is the primary: there is no way back from there. Asks first; where there is no terminal, in a script, it is refused without --yes.',
     examples: ['abort shop --reason "wrong target"', 'abort shop --reason "wrong target" --yes'],
   });
   withConnection(command)
     .requiredOption('--reason <text>', 'why, for the record')
-    .option('--yes', 'do not ask')
+    .option('--yes', 'do not ask; needed where there is no terminal')
     .action(action(abort));
 }
 

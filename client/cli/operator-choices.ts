@@ -1,5 +1,5 @@
 /** What an operator can do now, as commands to type. Pure; the workflow has the last word (workflows/commands.ts). */
-import { ENDED, type MigrationStatus } from '../../spec/status.ts';
+import { ENDED, type GateStatus, type MigrationStatus } from '../../spec/status.ts';
 
 export interface Choice {
   /** `approve shop --step cut-over`, without the program's name. */
@@ -28,7 +28,7 @@ export function operatorChoices(status: MigrationStatus): Choice[] {
   switch (phase) {
     case 'waiting':
       return [
-        ...(gate?.ready ? [{ words: `approve ${id} --step ${gate.id}`, effect: gate.title }] : [watch]),
+        ...(gate?.ready ? [approve(id, gate)] : [watch]),
         { words: `pause ${id}`, effect: 'stop before the next step' },
         ...aborts,
       ];
@@ -39,4 +39,9 @@ export function operatorChoices(status: MigrationStatus): Choice[] {
     default:
       return [watch];
   }
+}
+
+/** The name is left to be typed: a command to copy would take the thought out of it. */
+function approve(id: string, { id: gate, title, confirm }: GateStatus): Choice {
+  return { words: `approve ${id} --step ${gate}${confirm === undefined ? '' : ' --confirm NAME'}`, effect: title };
 }

@@ -14,8 +14,10 @@ import { addReport } from './report.ts';
 import { addResume } from './resume.ts';
 import { addRetry } from './retry.ts';
 import { addSandbox } from './sandbox.ts';
+import { addSchedule } from './schedule.ts';
 import { addSchema } from './schema.ts';
 import { addSkip } from './skip.ts';
+import { addSnapshots } from './snapshots.ts';
 import { addStart } from './start.ts';
 import { addStatus } from './status.ts';
 import { addUnfence } from './unfence.ts';
@@ -32,6 +34,8 @@ A migration is one YAML file. It runs as a durable workflow on Temporal, in work
   $ cutover start shop.yaml        start it
   $ cutover watch shop             follow it
   $ cutover approve shop           let it cut over
+  $ cutover schedule list          backups and restore drills that run by themselves
+  $ cutover snapshots              which backups are there, how old, are they complete?
 
 Environment:
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, TEMPORAL_PROFILE
@@ -75,6 +79,8 @@ export function program(json: boolean): Command {
     addUnfence,
   ])
     add(root);
+  root.commandsGroup('Backups:');
+  for (const add of [addSchedule, addSnapshots]) add(root);
   root.commandsGroup('Try out:');
   addSandbox(root);
   return root;

@@ -26,7 +26,8 @@ async function start(file: string, options: StartOptions): Promise<ExitCode> {
   const { loadMigrationFile } = await import('../migration-file.ts');
   const migration = await loadMigrationFile(file);
   return withClient(options, async (client) => {
-    const { defaultTaskQueue, startMigration } = await import('../start.ts');
+    const { startMigration } = await import('../start.ts');
+    const { defaultTaskQueue } = await import('../start-options.ts');
     const { planOf } = await import('../../workflows/plans.ts');
     const taskQueue = options.taskQueue ?? defaultTaskQueue();
     const handle = await startMigration(client, { migration, file, taskQueue });

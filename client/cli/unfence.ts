@@ -14,11 +14,11 @@ export function addUnfence(program: Command): void {
   addCommand(program, 'unfence <file>', {
     summary: 'break glass: lift the fence from the source, without Temporal',
     description:
-      'Lets the source take writes again, by what the fence recorded on the source itself. Needs the file and a network to the source; no Temporal, no worker. The secrets that the file names are looked up here, as a worker does.\n\nUse it only when the target was NOT promoted: otherwise writes to the source are lost to the target. It can not know. While workers run, `cutover abort` does this and more.',
+      'Lets the source take writes again, by what the fence recorded on the source itself. Needs the file and a network to the source; no Temporal, no worker. The secrets that the file names are looked up here, as a worker does.\n\nUse it only when the target was NOT promoted: otherwise writes to the source are lost to the target. It can not know. While workers run, `cutover abort` does this and more. Asks first; where there is no terminal, in a script, it is refused without --yes.',
     examples: ['unfence shop.yaml', 'unfence shop.yaml --yes'],
   })
     .option('--force', 'lift a fence that another migration raised, or whose record is lost')
-    .option('--yes', 'do not ask')
+    .option('--yes', 'do not ask; needed where there is no terminal')
     .action(action(unfence));
 }
 

@@ -77,6 +77,8 @@ export interface GateStatus {
   /** ISO times, where the file gives a window. */
   opensAt?: string;
   closesAt?: string;
+  /** What has to be typed to approve it: the name of what can't be brought back afterwards. */
+  confirm?: string;
 }
 
 export interface OperatorRequest {

@@ -69,7 +69,7 @@ test('the whole way: claim, test, start, complete, untag; each call twice', asyn
   const ours = { id: 'orders', migrationId: 'move', source: { host: source.host, port: source.port } };
   await activity().run(claimGroup, ours);
   await activity().run(claimGroup, ours);
-  await expect(activity().run(claimGroup, { ...ours, migrationId: 'other' })).rejects.toMatchObject({
+  await expect(activity().run(claimGroup, { ...ours, migrationId: 'other', run: 'run-1' })).rejects.toMatchObject({
     type: 'cutover.NotOurs',
   });
 
@@ -84,7 +84,7 @@ test('the whole way: claim, test, start, complete, untag; each call twice', asyn
   expect(await activity().run(startMigration, ours)).toMatchObject({ answer: 'adopted' });
   const calls = aws.control.calls({ action: 'StartMigration' }).length;
   expect(calls).toBe(1);
-  await expect(activity().run(startMigration, { ...ours, migrationId: 'other' })).rejects.toMatchObject({
+  await expect(activity().run(startMigration, { ...ours, migrationId: 'other', run: 'run-1' })).rejects.toMatchObject({
     type: 'cutover.NotOurs',
   });
 
@@ -193,8 +193,8 @@ describe('snapshots', () => {
   async function take(id: string, snapshotName: string) {
     const plan = await activity().run(planSnapshot, { id });
     const since = await activity().run(eventWatermark, { sources: plan.eventSources });
-    const created = await activity().run(createSnapshot, { snapshotName, migrationId, plan });
-    const again = await activity().run(createSnapshot, { snapshotName, migrationId, plan });
+    const created = await activity().run(createSnapshot, { snapshotName, migrationId, run: 'run-1', plan });
+    const again = await activity().run(createSnapshot, { snapshotName, migrationId, run: 'run-1', plan });
     return {
       plan,
       created,
@@ -216,14 +216,14 @@ describe('snapshots', () => {
     );
     expect([created.answer, again.answer]).toEqual(['created', 'adopted']);
     expect((await activity().run(awaitSnapshot, wait)).nodeSnapshots).toHaveLength(shards);
-    const other = { snapshotName: `${id}-snap`, migrationId: 'other' };
+    const other = { snapshotName: `${id}-snap`, migrationId: 'other', run: 'run-1' };
     await expect(activity().run(createSnapshot, { ...other, plan })).rejects.toMatchObject({ type: 'cutover.NotOurs' });
     await expect(activity().run(deleteSnapshot, other)).rejects.toMatchObject({ type: 'cutover.NotOurs' });
-    await activity().run(deleteSnapshot, { snapshotName: `${id}-snap`, migrationId });
+    await activity().run(deleteSnapshot, { snapshotName: `${id}-snap`, migrationId, run: 'run-1' });
     await expect
       .poll(() => activity().run(findSnapshot, { snapshotName: `${id}-snap` }), { timeout: 20_000 })
       .toBeUndefined();
-    expect(await activity().run(deleteSnapshot, { snapshotName: `${id}-snap`, migrationId })).toEqual({
+    expect(await activity().run(deleteSnapshot, { snapshotName: `${id}-snap`, migrationId, run: 'run-1' })).toEqual({
       answer: 'gone',
     });
   });

@@ -45,7 +45,7 @@ const snapshot = (status: string, shards = 1, more: object = {}): Answer => ({
 const none: Answer = { error: 'SnapshotNotFoundFault' };
 /** One answer after the other; the last one stays. */
 const snapshots = (...list: Answer[]) => aws.on('DescribeSnapshots', (_, nth) => list[Math.min(nth, list.length) - 1]!);
-const mine = tags({ 'cutover:migration': 'orders-backup' });
+const mine = tags({ 'cutover:migration': 'orders-backup', 'cutover:run': 'run-1' });
 const theirs = tags({ 'cutover:migration': 'other' });
 
 describe('planSnapshot', () => {
@@ -77,7 +77,7 @@ describe('planSnapshot', () => {
   });
 });
 
-const ids = { snapshotName: 'nightly', migrationId: 'orders-backup' };
+const ids = { snapshotName: 'nightly', migrationId: 'orders-backup', run: 'run-1' };
 const ofReplica: SnapshotPlan = {
   of: { cacheClusterId: 'orders-002', role: 'replica' },
   shards: 1,
@@ -98,6 +98,8 @@ describe('createSnapshot', () => {
       KmsKeyId: 'alias/k',
       'Tags.Tag.1.Key': 'cutover:migration',
       'Tags.Tag.1.Value': 'orders-backup',
+      'Tags.Tag.2.Key': 'cutover:run',
+      'Tags.Tag.2.Value': 'run-1',
     });
     await create({ of: { replicationGroupId: 'orders' }, shards: 3, eventSources: [] });
     expect(sent()[1]).toMatchObject({ ReplicationGroupId: 'orders' });
@@ -119,6 +121,12 @@ describe('createSnapshot', () => {
       type: 'cutover.NotOurs',
       message: expect.stringContaining('was not made by cutover'),
     });
+    // The same file's, of another night: called done with it, this run would have backed up nothing.
+    aws.on('ListTagsForResource', tags({ 'cutover:migration': 'orders-backup', 'cutover:run': 'run-0' }));
+    await expect(create()).rejects.toMatchObject({
+      type: 'cutover.NotOurs',
+      message: expect.stringContaining('made by another run of this migration'),
+    });
     aws.on('ListTagsForResource', { error: 'InvalidReplicationGroupState' });
     await expect(create()).rejects.toMatchObject({ type: 'cutover.Busy', nonRetryable: false });
     // Describe lags behind: AWS says that it exists, and shows it only then.
@@ -134,6 +142,15 @@ describe('createSnapshot', () => {
     aws.on('ListTagsForResource', mine);
     snapshots(snapshot('deleting'));
     await expect(create()).rejects.toMatchObject({ type: 'cutover.Busy', nonRetryable: false });
+  });
+
+  test('our former one that is whole but for a shard is deleted, and then taken anew', async () => {
+    aws.on('ListTagsForResource', mine);
+    aws.on('DeleteSnapshot', { Snapshot: { SnapshotName: 'nightly' } });
+    snapshots(snapshot('available', 2));
+    const plan: SnapshotPlan = { of: { replicationGroupId: 'orders' }, shards: 3, eventSources: [] };
+    await expect(create(plan)).rejects.toMatchObject({ type: 'cutover.Busy', nonRetryable: false });
+    expect(aws.called('DeleteSnapshot')).toBe(1);
   });
 
   test('a quota names its numbers; a node that is busy is waited for', async () => {

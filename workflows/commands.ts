@@ -50,7 +50,19 @@ function refuseApproval(status: MigrationStatus, input: CommandInput): string | 
   if (!gate) return `no gate waits for approval; it is at ${status.step ?? 'the start'} (${status.phase})`;
   if (input.step && input.step !== gate.id) return `the gate that waits is ${gate.id}, not ${input.step}`;
   if (!gate.ready) return `${gate.id} is not ready: ${gate.notReady ?? 'no reading yet'}`;
-  return undefined;
+  return refuseConfirmation(gate.id, gate.confirm, input.confirm);
+}
+
+/** Exactly as it is written: a name that is nearly right is another name. */
+function refuseConfirmation(gate: string, asked: string | undefined, typed: string | undefined): string | undefined {
+  if (asked === undefined) {
+    return typed === undefined
+      ? undefined
+      : `${gate} asks for no name, and ${typed} was given: is this the gate that is meant?`;
+  }
+  if (typed === asked) return undefined;
+  const how = `${gate} can't be taken back, and asks for its name: --confirm ${asked}`;
+  return typed === undefined ? how : `${how}; ${typed} is not it`;
 }
 
 function refuseDecision(status: MigrationStatus, command: 'retry' | 'skip', input: CommandInput): string | undefined {
@@ -64,6 +76,9 @@ function refuseDecision(status: MigrationStatus, command: 'retry' | 'skip', inpu
 }
 
 function refuseAbort(status: MigrationStatus, context: CommandContext): string | undefined {
+  if (context.switched && status.kind === 'elasticache-retire') {
+    return 'the deletion has been asked for and can’t be called back; both snapshots stay. Retry the step that failed';
+  }
   if (context.switched) {
     return 'the target is the primary: there is no way back by an abort. Writes that it took would be lost. Retry or skip the step that failed';
   }

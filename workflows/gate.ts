@@ -15,6 +15,8 @@ export interface GateReading {
 export interface GateOptions<R extends GateReading> {
   title: string;
   opens: 'manual' | 'auto' | { from: string; to: string };
+  /** What has to be typed to approve it. Such a gate never opens by itself, whatever `opens` says. */
+  confirm?: string;
   /** One long activity that returns at a material change. It is run again and again until the gate opens. */
   watch(last: R | undefined): Promise<R>;
   /** Before the watch is tried again at an operator's word. */
@@ -31,8 +33,9 @@ export async function gate<R extends GateReading>(run: Run, id: string, options:
   await run.border(id);
   const since = run.status.gate?.since;
   run.board.begin(id);
-  const opens = run.board.step(id).tries === 1 ? options.opens : 'manual';
-  showClosed(run, id, options.title, opens, since);
+  const byItself = run.board.step(id).tries === 1 && options.confirm === undefined;
+  const opens = byItself ? options.opens : 'manual';
+  showClosed(run, id, options, opens, since);
   const by = await watchUntilOpen(run, id, options, opens);
   run.board.update((status) => {
     delete status.gate;
@@ -45,13 +48,19 @@ export async function gate<R extends GateReading>(run: Run, id: string, options:
  * The gate as it is before its first reading. An approval that was given before is void: it was meant for what could be
  * seen then, not for what comes after a pause or a failure.
  */
-function showClosed(run: Run, id: string, title: string, opens: GateOptions<GateReading>['opens'], since = now()) {
+function showClosed(
+  run: Run,
+  id: string,
+  { title, confirm }: Pick<GateOptions<GateReading>, 'title' | 'confirm'>,
+  opens: GateOptions<GateReading>['opens'],
+  since = now(),
+): void {
   run.takeApproval();
   run.board.update((status) => {
     status.phase = 'waiting';
     status.step = id;
     run.board.step(id).state = 'running';
-    status.gate = { id, title, since, ready: false };
+    status.gate = { id, title, since, ready: false, ...(confirm === undefined ? {} : { confirm }) };
     if (typeof opens === 'object') Object.assign(status.gate, { opensAt: opens.from, closesAt: opens.to });
   });
 }
@@ -76,7 +85,7 @@ async function watchUntilOpen<R extends GateReading>(
     if (run.aborting || run.status.pausedBy) {
       run.board.update((status) => delete status.gate);
       await run.border(id);
-      showClosed(run, id, options.title, opens);
+      showClosed(run, id, options, opens);
       return watchUntilOpen(run, id, options, opens);
     }
     if (by !== undefined) return by;
@@ -85,7 +94,7 @@ async function watchUntilOpen<R extends GateReading>(
       show(run, id, result.value);
     } else {
       await failed(run, id, result.error, async () => options.beforeRetry?.());
-      showClosed(run, id, options.title, opens);
+      showClosed(run, id, options, opens);
       last = undefined;
     }
   }

@@ -1,12 +1,11 @@
 /** The activities of `elasticache-backup`, over snapshot.ts and await-snapshot.ts. */
 import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
-import type { AwsTarget } from '../aws/clients.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { pollInterval } from './attach-group.ts';
 import { awaitSnapshot, type AwaitSnapshotArgs, type SnapshotResult } from './await-snapshot.ts';
-import { deleteSnapshot, findSnapshot, type SnapshotArgs } from './snapshot.ts';
+import { deleteSnapshot, findSnapshot, requireOurs, type SnapshotArgs } from './snapshot.ts';
 
 /** @throws as awaitSnapshot */
 export async function awaitGroupSnapshot(args: Omit<AwaitSnapshotArgs, 'intervalMs'>): Promise<SnapshotResult> {
@@ -22,7 +21,10 @@ export async function removeSnapshot(args: SnapshotArgs): Promise<void> {
     intervalMs: pollInterval(),
     read: () =>
       deleteSnapshot(args).catch((error: unknown) => {
-        if (error instanceof ApplicationFailure && error.type === ErrorType.notOurs) return { answer: 'gone' as const };
+        const type = error instanceof ApplicationFailure ? error.type : undefined;
+        if (type === ErrorType.notOurs) return { answer: 'gone' as const };
+        // AWS deletes none that is being taken or copied: asked again at the next turn.
+        if (type === ErrorType.busy) return { answer: 'deleting' as const };
         throw error;
       }),
     done: ({ answer }) => answer === 'gone',
@@ -30,12 +32,11 @@ export async function removeSnapshot(args: SnapshotArgs): Promise<void> {
   });
 }
 
-/** Reads the snapshot back. @throws cutover.ServiceFailed where it is not available, or a shard is missing */
-export async function verifySnapshot(args: {
-  snapshotName: string;
-  shards: number;
-  aws?: AwsTarget;
-}): Promise<{ note: string }> {
+/**
+ * Reads the snapshot back.
+ * @throws cutover.ServiceFailed where it is not available, or a shard is missing; cutover.NotOurs where another made it
+ */
+export async function verifySnapshot(args: SnapshotArgs & { shards: number }): Promise<{ note: string }> {
   const snapshot = await findSnapshot(args);
   const nodes = snapshot?.NodeSnapshots?.length ?? 0;
   if (snapshot?.SnapshotStatus !== 'available') {
@@ -50,5 +51,6 @@ export async function verifySnapshot(args: {
       `the snapshot ${args.snapshotName} has ${nodes} node snapshots for ${args.shards} shards`,
     );
   }
+  await requireOurs(args, snapshot);
   return { note: `available, ${nodes} node snapshot(s) for ${args.shards} shard(s)` };
 }

@@ -46,6 +46,8 @@ export interface NodeGroupFacts {
 export interface GroupStatus {
   id: string;
   arn: string;
+  /** What it was created with; told in every state, unlike tags. */
+  description?: string;
   /** AWS's own string. */
   status: string;
   statusMeaning: StatusMeaning;
@@ -191,6 +193,7 @@ function statusOf(raw: ReplicationGroup, id: string): GroupStatus {
     ...given('primary', primary),
     members: membersOf(raw),
     nodeGroups,
+    ...given('description', raw.Description),
   };
 }
 

@@ -11,11 +11,13 @@ import { awsFailure, isCode } from '../aws/failure.ts';
 import { permanent, transient } from '../errors.ts';
 import type { EventSource } from './events.ts';
 import { describeGroup, regionFlag, type GroupFacts } from './replication-group.ts';
-import { MIGRATION_TAG, migrationTags, readTags } from './tags.ts';
+import { migrationTags, otherOwner, readTags } from './tags.ts';
 
 export interface SnapshotArgs {
   snapshotName: string;
   migrationId: string;
+  /** runIdentity's: what another run of the same file made is not ours. */
+  run: string;
   aws?: AwsTarget;
 }
 
@@ -72,7 +74,7 @@ function spared(group: GroupFacts) {
 export async function createSnapshot(
   args: SnapshotArgs & { plan: SnapshotPlan; kmsKeyId?: string },
 ): Promise<{ answer: 'created' | 'adopted'; status: string }> {
-  const { snapshotName, plan, migrationId, kmsKeyId, aws = {} } = args;
+  const { snapshotName, plan, migrationId, run, kmsKeyId, aws = {} } = args;
   const { of } = plan;
   const what = `CreateSnapshot ${snapshotName} of ${'cacheClusterId' in of ? of.cacheClusterId : of.replicationGroupId}`;
   // While our own snapshot is under way, AWS may refuse for the group's state before it looks at the name.
@@ -86,7 +88,7 @@ export async function createSnapshot(
           ? { CacheClusterId: of.cacheClusterId }
           : { ReplicationGroupId: of.replicationGroupId }),
         ...(kmsKeyId === undefined ? {} : { KmsKeyId: kmsKeyId }),
-        Tags: migrationTags(migrationId),
+        Tags: migrationTags(migrationId, run),
       }),
     );
     if (!made?.SnapshotName) throw transient(ErrorType.unreachable, `${what}: the answer is not ElastiCache's`);
@@ -103,7 +105,11 @@ export async function createSnapshot(
   }
 }
 
-async function adopt(args: SnapshotArgs, what: string, snapshot: Snapshot | undefined): Promise<Adopted> {
+async function adopt(
+  args: SnapshotArgs & { plan: SnapshotPlan },
+  what: string,
+  snapshot: Snapshot | undefined,
+): Promise<Adopted> {
   if (!snapshot) {
     throw transient(ErrorType.busy, `${what}: AWS says it exists, and that it does not`, {
       afterMs: 5_000,
@@ -113,6 +119,15 @@ async function adopt(args: SnapshotArgs, what: string, snapshot: Snapshot | unde
   await requireOurs(args, snapshot);
   if (snapshot.SnapshotStatus === 'deleting') {
     throw transient(ErrorType.busy, `${what}: the former one is being deleted`, { afterMs: 10_000, benign: true });
+  }
+  const shards = snapshot.NodeSnapshots?.length ?? 0;
+  if (snapshot.SnapshotStatus === 'available' && shards < args.plan.shards) {
+    // Waited for already, or its list lags behind: an incomplete one adopted again would fail again for ever.
+    await deleteSnapshot(args);
+    throw transient(ErrorType.busy, `${what}: the former one holds ${shards} of ${args.plan.shards} shards and goes`, {
+      afterMs: 5_000,
+      benign: true,
+    });
   }
   return { answer: 'adopted', status: snapshot.SnapshotStatus ?? '' };
 }
@@ -150,8 +165,9 @@ export async function findSnapshot(args: { snapshotName: string; aws?: AwsTarget
   }
 }
 
-async function requireOurs(args: SnapshotArgs, snapshot: Snapshot): Promise<void> {
-  const { snapshotName, migrationId, aws = {} } = args;
+/** @throws cutover.NotOurs where its tags are not this run's; cutover.Busy where AWS does not tell them yet */
+export async function requireOurs(args: SnapshotArgs, snapshot: Snapshot): Promise<void> {
+  const { snapshotName, migrationId, run, aws = {} } = args;
   const tags = await readTags(aws, snapshot.ARN ?? '');
   if (tags === undefined) {
     throw transient(
@@ -163,10 +179,9 @@ async function requireOurs(args: SnapshotArgs, snapshot: Snapshot): Promise<void
       },
     );
   }
-  const owner = tags[MIGRATION_TAG];
-  if (owner === migrationId) return;
-  const whose = owner === undefined ? 'was not made by cutover' : `is the migration ${owner}'s`;
+  const whose = otherOwner(tags, migrationId, run);
+  if (whose === undefined) return;
   throw permanent(ErrorType.notOurs, `there is a snapshot ${snapshotName} already, and it ${whose}`, {
-    remedy: `give another snapshotName in the file, or remove it: aws elasticache delete-snapshot${regionFlag(aws)} --snapshot-name ${snapshotName}`,
+    remedy: `leave snapshotName out of the file (then each run has a name of its own), give another, or remove it: aws elasticache delete-snapshot${regionFlag(aws)} --snapshot-name ${snapshotName}`,
   });
 }

@@ -1,0 +1,55 @@
+/** What a gate before a switch or a deletion looks at: the group, and the snapshot that all rests on. */
+import { ErrorType } from '../../spec/errors.ts';
+import type { Progress } from '../../spec/status.ts';
+import { ApplicationFailure } from '@temporalio/common';
+import type { AwsTarget } from '../aws/clients.ts';
+import { waitUntil } from '../wait-until.ts';
+import { pollInterval } from './attach-group.ts';
+import { groupStatus } from './replication-group.ts';
+import { findSnapshot } from './snapshot.ts';
+
+export interface GroupReading {
+  ready: boolean;
+  notReady?: string;
+  progress: Progress;
+}
+
+/**
+ * The first reading at once (without `last`), then each that is another one.
+ * @param args.snapshotName has to be available, too, where given
+ * @throws cutover.Denied, cutover.Throttled, cutover.Unreachable
+ */
+export async function watchGroup(args: {
+  id: string;
+  snapshotName?: string;
+  last?: GroupReading | undefined;
+  aws?: AwsTarget;
+}): Promise<GroupReading> {
+  const { id, snapshotName, last, aws = {} } = args;
+  return waitUntil({
+    intervalMs: pollInterval(),
+    read: async (): Promise<GroupReading> => {
+      const group = await statusOf(id, aws);
+      const snapshot = snapshotName === undefined ? undefined : await findSnapshot({ snapshotName, aws });
+      const notReady =
+        group !== 'available'
+          ? `${id} is ${group}`
+          : snapshotName !== undefined && snapshot?.SnapshotStatus !== 'available'
+            ? `the snapshot ${snapshotName} is ${snapshot?.SnapshotStatus ?? 'gone'}`
+            : undefined;
+      const text = notReady ?? `${id} is available${snapshotName === undefined ? '' : `, and so is ${snapshotName}`}`;
+      return { ready: notReady === undefined, ...(notReady === undefined ? {} : { notReady }), progress: { text } };
+    },
+    done: (now) => now.ready !== last?.ready || now.notReady !== last.notReady,
+    progress: (now) => now.progress,
+  });
+}
+
+async function statusOf(id: string, aws: AwsTarget): Promise<string> {
+  try {
+    return (await groupStatus({ id, aws })).status;
+  } catch (error) {
+    if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) return 'gone';
+    throw error;
+  }
+}

@@ -1,0 +1,114 @@
+/** Which point in time a file asks for. Pure: the clock is given. The rules of `parameters` are the article's. */
+import { DateTime } from 'luxon';
+import { ErrorType } from '../../spec/errors.ts';
+import { timeZoneProblem } from '../../spec/time-zone.ts';
+import { permanent } from '../errors.ts';
+import { pythonInt } from './python-int.ts';
+
+/** The article's zone, where its parameters name none. */
+export const ARTICLE_ZONE = 'Asia/Tokyo';
+
+/** The parameters with what SSM held put in. */
+export interface GivenTime {
+  day: number | string;
+  hour: number | string;
+  minute: number | string;
+  second: number | string;
+  timeZone?: string;
+}
+
+export interface AskedTime {
+  /** ISO, UTC. Absent: the latest that is restorable. */
+  at?: string;
+  /** In which it is meant and shown. */
+  zone: string;
+  /** How it was read: which day was taken for today. */
+  notes: string[];
+  /** What an operator has to hear of: a clock put forward. */
+  warnings: string[];
+}
+
+/**
+ * @param at As in the file (`now`, a time, the parameters), settings of SSM put in.
+ * @param now ISO: what `today` is counted from.
+ * @throws cutover.Invalid naming the parameter and its value
+ */
+export function askedTime(at: string | GivenTime, now: string): AskedTime {
+  if (at === 'now') return { zone: 'UTC', notes: [], warnings: [] };
+  if (typeof at === 'string') {
+    const given = DateTime.fromISO(at, { setZone: true });
+    if (!given.isValid) throw invalid('at', at, 'not a time with an offset');
+    return { at: given.toUTC().toISO(), zone: given.zoneName, notes: [], warnings: [] };
+  }
+  return byParameters(at, now);
+}
+
+function byParameters(given: GivenTime, now: string): AskedTime {
+  const zone = given.timeZone ?? ARTICLE_ZONE;
+  const problem = timeZoneProblem(zone);
+  if (problem) throw invalid('timeZone', zone, problem);
+  const notes: string[] = [];
+  const warnings: string[] = [];
+  const today = DateTime.fromISO(now, { zone });
+  const hour = needed('hour', given.hour);
+  const minute = needed('minute', given.minute);
+  const second = needed('second', given.second);
+  const day = dayOf(given.day, today, notes);
+  within('hour', given.hour, hour, 23);
+  within('minute', given.minute, minute, 59);
+  within('second', given.second, second, 59);
+  const month = today.toFormat('yyyy-MM');
+  if (day > (today.daysInMonth ?? 0)) {
+    throw invalid('day', given.day, `${month} has no day ${day}, only ${today.daysInMonth}`);
+  }
+  const local = today.set({ day, hour, minute, second, millisecond: 0 });
+  const asked = `${month}-${two(day)} ${two(hour)}:${two(minute)}:${two(second)}`;
+  if (local.toFormat('yyyy-MM-dd HH:mm:ss') !== asked) {
+    warnings.push(`${asked} does not exist in ${zone}: the clocks were put forward; ${local.toISO()} is taken`);
+    return { at: local.toUTC().toISO()!, zone, notes, warnings };
+  }
+  const earliest = firstOf(local);
+  if (earliest.length > 1) {
+    warnings.push(
+      `${asked} exists twice in ${zone}: the clocks were put back; the first, ${earliest[0]!.toISO()}, is taken`,
+    );
+  }
+  return { at: earliest[0]!.toUTC().toISO()!, zone, notes, warnings };
+}
+
+function firstOf(local: DateTime): DateTime[] {
+  return local.getPossibleOffsets().sort((a, b) => a.toMillis() - b.toMillis());
+}
+
+function dayOf(given: number | string, today: DateTime, notes: string[]): number {
+  const day = typeof given === 'number' ? given : pythonInt(given);
+  if (day === undefined || day === 0) {
+    notes.push(
+      day === 0
+        ? `day is 0: today, ${today.toISODate()}, is taken`
+        : `day "${given}" is not a number: today, ${today.toISODate()}, is taken`,
+    );
+    return today.day;
+  }
+  if (day < 0 || day > 31) throw invalid('day', given, 'expected 1 to 31, or 0 for every day');
+  return day;
+}
+
+function needed(name: string, given: number | string): number {
+  const value = typeof given === 'number' ? given : pythonInt(given);
+  if (value === undefined)
+    throw invalid(name, given, 'expected a whole number: hour, minute and second must be numbers');
+  return value;
+}
+
+function within(name: string, given: number | string, value: number, most: number): void {
+  if (value < 0 || value > most) throw invalid(name, given, `expected 0 to ${most}`);
+}
+
+const two = (value: number) => String(value).padStart(2, '0');
+
+function invalid(name: string, value: number | string, why: string): Error {
+  return permanent(ErrorType.invalid, `the export's time: ${name} is ${JSON.stringify(value)}: ${why}`, {
+    remedy: `correct \`at${name === 'at' ? '' : `.${name}`}\` in the file, or the SSM parameter that it names`,
+  });
+}

@@ -1,0 +1,81 @@
+/** Removes what a run has made of images and snapshots, for its undo and before it takes another one. */
+import type { Image, Snapshot } from '@aws-sdk/client-ec2';
+import { addTags, deleteSnapshot, deregister, findImages, findSnapshots } from '../ec2/images.ts';
+import { imageState } from '../ec2/status-table.ts';
+import { oursFilters, TAG, tagsOf, type Ours } from '../ec2/tags.ts';
+import { ec2PollMs, READINGS_OF_NOTHING } from '../ec2/wait.ts';
+import { waitUntil } from '../wait-until.ts';
+import type { Taken } from './take-backup.ts';
+
+/**
+ * Deregisters and deletes all that this run has made, and waits until it is gone. Nothing else is touched: by the tags
+ * of the run alone. Runs as often as it likes.
+ * @throws cutover.Busy, cutover.Denied, cutover.Throttled, cutover.Unreachable
+ */
+export async function removeMachineBackup({ ours }: { ours: Ours }): Promise<{ note: string }> {
+  return remove(ours, () => true);
+}
+
+/**
+ * After a crash in CreateSnapshots there may be two sets of one try: what is not of the one that was adopted goes.
+ * @throws as removeMachineBackup
+ */
+export async function removeOtherCalls({ ours, taken }: { ours: Ours; taken: Taken }): Promise<{ note: string }> {
+  return remove(
+    ours,
+    (tags) => taken.call !== undefined && tags[TAG.call] !== undefined && tags[TAG.call] !== taken.call,
+  );
+}
+
+async function remove(ours: Ours, isMeant: (tags: Record<string, string>) => boolean): Promise<{ note: string }> {
+  const removed = new Set<string>();
+  let empty = 0;
+  await waitUntil<{ images: Image[]; snapshots: Snapshot[] }>({
+    intervalMs: ec2PollMs(),
+    read: async () => {
+      const filters = oursFilters(ours);
+      const images = (await findImages(filters, ours.aws)).filter(
+        ({ Tags, State }) => isMeant(tagsOf(Tags)) && State !== 'deregistered',
+      );
+      const snapshots = (await findSnapshots(filters, ours.aws)).filter(({ Tags }) => isMeant(tagsOf(Tags)));
+      for (const { ImageId = '' } of images) {
+        await deregister(ImageId, ours.aws);
+        removed.add(ImageId);
+      }
+      // An image holds its snapshots until it is gone, which is seen at the next reading.
+      if (images.length === 0) {
+        for (const { SnapshotId = '' } of snapshots) {
+          await deleteSnapshot(SnapshotId, ours.aws);
+          removed.add(SnapshotId);
+        }
+      }
+      empty = images.length + snapshots.length === 0 ? empty + 1 : 0;
+      return { images, snapshots };
+    },
+    // What was begun a moment ago may not be visible yet: seen once as nothing is not gone.
+    done: () => empty >= READINGS_OF_NOTHING,
+    progress: ({ images, snapshots }) => ({
+      text: `${images.length} image(s) and ${snapshots.length} snapshot(s) to remove`,
+    }),
+  });
+  return { note: removed.size === 0 ? 'nothing was there' : `removed ${[...removed].join(', ')}` };
+}
+
+/** Whether a backup of this run has failed or is gone, so that waiting for it is in vain. @throws as removeMachineBackup */
+export async function machineBackupFailed({ ours, taken }: { ours: Ours; taken: Taken }): Promise<boolean> {
+  const images = await findImages(oursFilters(ours), ours.aws);
+  const snapshots = await findSnapshots(oursFilters(ours), ours.aws);
+  const broken = snapshots.some(
+    ({ State, Tags }) => tagsOf(Tags)[TAG.name] === taken.name && (State === 'error' || State === 'recoverable'),
+  );
+  if (taken.imageId === undefined)
+    return broken || !snapshots.some(({ Tags }) => tagsOf(Tags)[TAG.call] === taken.call);
+  const image = images.find(({ ImageId }) => ImageId === taken.imageId);
+  const meaning = imageState(taken.imageId, image?.State).meaning;
+  return broken || image === undefined || meaning === 'failed' || meaning === 'ask';
+}
+
+/** Says on the backup itself how consistent it is. @throws cutover.NotFound, cutover.Denied, cutover.Throttled, cutover.Unreachable */
+export async function markMachineBackup(args: { ours: Ours; ids: string[]; consistency: string }): Promise<void> {
+  await addTags(args.ids, { [TAG.consistency]: args.consistency }, args.ours.aws);
+}

@@ -1,0 +1,111 @@
+/** Retention: deletes older backups that the same migration made, each as a whole. */
+import { ErrorType } from '../../spec/errors.ts';
+import type { Retention, RetentionDecision } from '../../spec/retention.ts';
+import { keep, kept } from '../aws/kept.ts';
+import { beat } from '../beat.ts';
+import { addTags, deleteSnapshot, deregister, describeImage, findSnapshots } from '../ec2/images.ts';
+import { isOurs, TAG, tagFilter, tagsOf, type Ours } from '../ec2/tags.ts';
+import { ec2PollMs } from '../ec2/wait.ts';
+import { permanent } from '../errors.ts';
+import { planRetention } from '../retention/plan-retention.ts';
+import { waitUntil } from '../wait-until.ts';
+import type { FoundBackup } from './backups.ts';
+import { backupsOf } from './list-backups.ts';
+
+export interface RetainArgs {
+  /** Whose run the new backup is: it stays, whatever the policy says. */
+  ours: Ours;
+  instanceId: string;
+  policy: Retention;
+}
+
+export interface Retained {
+  kept: RetentionDecision[];
+  deleted: RetentionDecision[];
+}
+
+/**
+ * Deregisters images and deletes their snapshots together; sets of snapshots as a whole. Only what is tagged by this
+ * migration and of this machine, and never the last complete one. May run twice: a deletion that was cut short is ended.
+ * @throws cutover.Invalid where nothing complete would be left; cutover.Busy, cutover.Denied, cutover.Throttled,
+ *   cutover.Unreachable
+ */
+export async function retainMachineBackups({ ours, instanceId, policy }: RetainArgs): Promise<Retained> {
+  const all = await backupsOf({ migrationId: ours.migrationId, instanceId }, ours.aws);
+  const living = all.filter(({ retired, createdAt }) => !retired && createdAt !== undefined);
+  const decisions = planRetention(
+    living.map(({ id, createdAt, complete, pending }) => ({ id, createdAt: createdAt!, complete, pending })),
+    policy,
+  ).map((decision) => {
+    const own = living.find(({ id }) => id === decision.id)?.run === ours.run;
+    return own && !decision.keep ? { ...decision, keep: true, because: 'made by this run' } : decision;
+  });
+  const going = decisions.filter(({ keep }) => !keep);
+  const staying = living.filter(({ id, complete }) => complete && !going.some((decision) => decision.id === id));
+  if (staying.length === 0) {
+    throw permanent(ErrorType.invalid, `no complete backup of ${instanceId} would be left: nothing is deleted`, {
+      remedy: 'look at the catalogue: cutover snapshots',
+    });
+  }
+  // What an attempt before this one has deleted is seen no more, and belongs into the report too.
+  const earlier = (kept<{ retired: RetentionDecision[] }>().retired ?? []).filter(
+    (decision) => !decisions.some(({ id }) => id === decision.id),
+  );
+  keep({ retired: [...earlier, ...going] });
+  for (const { id } of going)
+    await retire(
+      ours,
+      living.find((backup) => backup.id === id)!,
+    );
+  // What an earlier run had begun to delete: its image may be gone, and only the tags of its snapshots tell.
+  for (const backup of all.filter(({ retired }) => retired)) await removeWhole(ours, backup);
+  await removeRetiredSnapshots(ours, instanceId);
+  return { kept: decisions.filter(({ keep }) => keep), deleted: [...earlier, ...going] };
+}
+
+async function retire(ours: Ours, backup: FoundBackup): Promise<void> {
+  beat({ progress: { text: `delete ${backup.name}` } });
+  const snapshotIds = await taggedSnapshots(ours, backup);
+  await addTags(
+    [...(backup.imageId ? [backup.imageId] : []), ...snapshotIds],
+    { [TAG.retired]: new Date().toISOString() },
+    ours.aws,
+  );
+  await removeWhole(ours, { ...backup, snapshotIds });
+}
+
+/** Somebody else's snapshot in an image of ours stays. */
+async function taggedSnapshots({ migrationId, aws }: Ours, backup: FoundBackup): Promise<string[]> {
+  if (backup.snapshotIds.length === 0) return [];
+  const found = await findSnapshots([{ Name: 'snapshot-id', Values: backup.snapshotIds }], aws);
+  return found.flatMap(({ SnapshotId, Tags }) =>
+    SnapshotId && tagsOf(Tags)[TAG.migration] === migrationId ? [SnapshotId] : [],
+  );
+}
+
+async function removeWhole(ours: Ours, backup: FoundBackup): Promise<void> {
+  const { imageId } = backup;
+  if (imageId !== undefined) {
+    await deregister(imageId, ours.aws);
+    await waitUntil({
+      intervalMs: ec2PollMs(),
+      read: () => describeImage(imageId, ours.aws),
+      done: (image) => image === undefined || image.State === 'deregistered',
+      progress: () => ({ text: `${imageId} is being deregistered` }),
+    });
+  }
+  for (const id of await taggedSnapshots(ours, backup)) await deleteSnapshot(id, ours.aws);
+}
+
+async function removeRetiredSnapshots(ours: Ours, instanceId: string): Promise<void> {
+  const left = await findSnapshots(
+    [
+      tagFilter(TAG.migration, ours.migrationId),
+      tagFilter(TAG.instance, instanceId),
+      { Name: 'tag-key', Values: [TAG.retired] },
+    ],
+    ours.aws,
+  );
+  for (const { SnapshotId, Tags } of left)
+    if (SnapshotId && !isOurs(ours, Tags)) await deleteSnapshot(SnapshotId, ours.aws);
+}

@@ -1,0 +1,83 @@
+/** Terminates the machine that a run has made, and no other: by the tags of the run alone. */
+import { DeleteVolumeCommand, TerminateInstancesCommand, type Instance, type Volume } from '@aws-sdk/client-ec2';
+import { ErrorType } from '../../spec/errors.ts';
+import { ec2 } from '../aws/clients.ts';
+import { awsFailure, isCode } from '../aws/failure.ts';
+import { describeInstances, describeVolumes } from '../ec2/instance.ts';
+import { isOurs, oursFilters, type Ours } from '../ec2/tags.ts';
+import { ec2PollMs, READINGS_OF_NOTHING, waitedMs } from '../ec2/wait.ts';
+import { permanent } from '../errors.ts';
+import { waitUntil } from '../wait-until.ts';
+
+/** AWS ends a machine within minutes, ms. */
+const LIMIT_MS = 30 * 60_000;
+
+/**
+ * Waits until it is terminated and its volumes are gone, those too that AWS keeps when a machine ends
+ * (`DeleteOnTermination: false`). Runs as often as it likes.
+ * @throws cutover.Denied (termination protection), cutover.Deadline naming what is left, cutover.Throttled,
+ *   cutover.Unreachable; CancelledFailure
+ */
+export async function terminateMachine({ ours }: { ours: Ours }): Promise<{ note: string; ids: string[] }> {
+  const seen = new Set<string>();
+  let empty = 0;
+  await waitUntil<{ machines: Instance[]; volumes: Volume[] }>({
+    intervalMs: ec2PollMs(),
+    read: async () => {
+      const machines = (await describeInstances(oursFilters(ours), ours.aws)).filter(
+        ({ State, Tags }) => State?.Name !== 'terminated' && isOurs(ours, Tags),
+      );
+      for (const { InstanceId = '', State } of machines) {
+        seen.add(InstanceId);
+        if (State?.Name !== 'shutting-down') await terminate(ours, InstanceId);
+      }
+      const volumes = (await describeVolumes(oursFilters(ours), ours.aws)).filter(
+        ({ State, Tags }) => State !== 'deleted' && isOurs(ours, Tags),
+      );
+      for (const { VolumeId = '', State } of volumes) if (State === 'available') await deleteVolume(ours, VolumeId);
+      empty = machines.length + volumes.length === 0 ? empty + 1 : 0;
+      if (empty === 0 && waitedMs() > LIMIT_MS) throw tooLate(machines, volumes);
+      return { machines, volumes };
+    },
+    // One that was started a moment ago may not be visible yet.
+    done: () => empty >= READINGS_OF_NOTHING,
+    progress: ({ machines, volumes }) => ({
+      text: `${machines.map(({ InstanceId, State }) => `${InstanceId} is ${State?.Name}`).join(', ') || 'no machine'}, ${volumes.length} volume(s)`,
+    }),
+  });
+  const ids = [...seen];
+  return { ids, note: ids.length === 0 ? 'no machine was there' : `${ids.join(', ')} terminated, no volume left` };
+}
+
+function tooLate(machines: Instance[], volumes: Volume[]): Error {
+  const left = [
+    ...machines.map(({ InstanceId, State }) => `${InstanceId} is ${State?.Name}`),
+    ...volumes.map(({ VolumeId, State }) => `${VolumeId} is ${State}`),
+  ];
+  return permanent(ErrorType.deadline, `not gone after ${LIMIT_MS / 60_000} min: ${left.join(', ')}`, {
+    remedy: 'a volume that was attached to another machine has to be detached first; then retry',
+  });
+}
+
+async function terminate({ aws }: Ours, id: string): Promise<void> {
+  try {
+    await ec2(aws).send(new TerminateInstancesCommand({ InstanceIds: [id] }));
+  } catch (error) {
+    if (isCode(error, 'InvalidInstanceID.NotFound')) return;
+    if (isCode(error, 'OperationNotPermitted')) {
+      throw permanent(ErrorType.denied, `${id} is protected from termination`, {
+        remedy: `if it may go: aws ec2 modify-instance-attribute --instance-id ${id} --no-disable-api-termination; then retry`,
+      });
+    }
+    throw awsFailure(error, `TerminateInstances ${id}`);
+  }
+}
+
+async function deleteVolume({ aws }: Ours, id: string): Promise<void> {
+  try {
+    await ec2(aws).send(new DeleteVolumeCommand({ VolumeId: id }));
+  } catch (error) {
+    if (isCode(error, 'InvalidVolume.NotFound')) return;
+    throw awsFailure(error, `DeleteVolume ${id}`);
+  }
+}

@@ -1,0 +1,28 @@
+/** How consistent a backup is known to be. Never more than was proven. Pure. */
+import type { Taken } from '../activities/machine/take-backup.ts';
+import type { MachineBackup } from '../spec/kind-machine-backup.ts';
+
+export interface Held {
+  taken: Taken;
+  consistency: 'application' | 'crash' | 'shut-down';
+  /** Why it is not more. */
+  why?: string;
+}
+
+/** By the file's commands, and by whether the machine was held until the call had returned. */
+export function judge(
+  migration: Pick<MachineBackup, 'reboot' | 'before'>,
+  taken: Taken,
+  thawed: { heldUntilNow: boolean; note: string },
+): Held {
+  if (migration.reboot) return { taken, consistency: 'shut-down' };
+  if (migration.before.length === 0) return { taken, consistency: 'crash' };
+  if (thawed.heldUntilNow) return { taken, consistency: 'application' };
+  return { taken, consistency: 'crash', why: `${thawed.note} before the backup was known to be begun` };
+}
+
+export function consistencyNote({ consistency, why }: Held): string {
+  if (consistency === 'application') return 'application-consistent, by the file’s commands';
+  if (consistency === 'shut-down') return 'consistent: the machine was shut down for it';
+  return `crash-consistent${why ? `: ${why}` : ''}`;
+}

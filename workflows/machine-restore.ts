@@ -1,0 +1,202 @@
+/** A new machine from an image: started, checked, put right step by step, switched to; or, as a drill, timed and ended. */
+import type { Chosen } from '../activities/machine/choose-backup.ts';
+import type { Launched } from '../activities/machine/launch.ts';
+import type { HookDone } from '../activities/hooks/run-hooks.ts';
+import type { MigrationInput } from '../spec/contract.ts';
+import type { MachineRestore } from '../spec/kind-machine-restore.ts';
+import type { MigrationStatus } from '../spec/status.ts';
+import { activityProxies } from './activity-options.ts';
+import { reasonOf } from './failure-reason.ts';
+import { HookList } from './hook-list.ts';
+import { machineRestorePlan, needsAgent } from './machine-restore-plan.ts';
+import { runStepsOf } from './machine-restore-steps.ts';
+import { preflightStep } from './preflight-passed.ts';
+import { runIdentity } from './run-identity.ts';
+import { conduct, type Run } from './runbook.ts';
+
+export async function machineRestore(input: MigrationInput<MachineRestore>): Promise<MigrationStatus> {
+  const runbook = new MachineRestoreRunbook(input);
+  return conduct(input, {
+    plan: machineRestorePlan(input.migration),
+    undo: {
+      terminate: (_arg, run) => runbook.terminate(run),
+      'undo-hooks': (arg: ToUndo) => runbook.undoHooks(arg),
+    },
+    body: (run) => runbook.run(run),
+  });
+}
+
+interface ToUndo {
+  machine: Launched;
+  prepared: Pick<HookDone, 'index' | 'undoState'>[];
+}
+
+class MachineRestoreRunbook {
+  private readonly input: MigrationInput<MachineRestore>;
+  private readonly migration: MachineRestore;
+  private readonly act: ReturnType<typeof activityProxies>;
+  private readonly hooks: HookList;
+  /** They are under way, and have not told yet how they ended. */
+  private inHooks = false;
+
+  constructor(input: MigrationInput<MachineRestore>) {
+    this.input = input;
+    this.migration = input.migration;
+    this.act = activityProxies(input);
+    this.hooks = new HookList(input.migration.switch);
+  }
+
+  async run(run: Run): Promise<void> {
+    const { migration, act } = this;
+    await preflightStep(run, () =>
+      act.quick.preflightMachineRestore.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]),
+    );
+    const chosen = (await run.step(
+      'choose',
+      () => act.quick.chooseMachineBackup.executeWithOptions({ summary: 'which image' }, [{ migration }]),
+      ({ imageId, name, createdAt }) => `${imageId} ${name}, ${createdAt ?? 'of unknown age'}`,
+    ))!;
+    const machine = (await this.launch(run, chosen))!;
+    await this.checks(run, machine);
+    await runStepsOf(run, this.input, { ours: this.ours(run), machine, old: chosen.old });
+    if (migration.switch.length > 0) await this.switch(run, machine);
+    await this.report(run, chosen, machine);
+    if (migration.drill) {
+      await run.step(
+        'terminate',
+        () => this.terminate(run),
+        ({ note }) => note,
+      );
+    }
+    // It is what this run was for; or, of a drill, gone.
+    run.disarm('machine');
+  }
+
+  private ours(run: Run) {
+    const { migrationId, run: id } = runIdentity(this.input, run);
+    return { migrationId, run: id, aws: this.migration.aws };
+  }
+
+  private launch(run: Run, chosen: Chosen): Promise<Launched | undefined> {
+    const { act, migration } = this;
+    return run.step(
+      'launch',
+      async () => {
+        const ours = this.ours(run);
+        const attempt = run.board.step('launch').tries;
+        run.arm({ id: 'machine', undo: 'terminate', arg: null, title: 'the machine that was made' });
+        const { instanceId } = await act.quick.launchMachine.executeWithOptions(
+          { summary: `RunInstances from ${chosen.imageId}` },
+          [{ ours, chosen, attempt, migration }],
+        );
+        return act.wait.awaitMachineRunning.executeWithOptions({ summary: `until ${instanceId} runs` }, [
+          { ours, instanceId, migration },
+        ]);
+      },
+      ({ instanceId, privateIp, publicIp }) => `${instanceId}, ${privateIp}${publicIp ? `, ${publicIp}` : ''}`,
+    );
+  }
+
+  private async checks(run: Run, { instanceId }: Launched): Promise<void> {
+    const { act, migration } = this;
+    const { checks, agent } = migration.timeouts;
+    await run.step(
+      'checks',
+      () =>
+        act.wait.awaitMachineChecks.executeWithOptions({ summary: 'until its checks are good' }, [
+          { ours: this.ours(run), instanceId, timeoutMs: checks },
+        ]),
+      ({ note }) => note,
+    );
+    if (!needsAgent(migration)) return;
+    await run.step(
+      'agent',
+      () =>
+        act.wait.awaitMachineAgent.executeWithOptions({ summary: 'until SSM reaches it' }, [
+          { ours: this.ours(run), instanceId, timeoutMs: agent },
+        ]),
+      ({ status }) => status,
+    );
+  }
+
+  private hookArgs({ privateIp }: Launched) {
+    const { id: migrationId, switch: hooks, switchPort, aws } = this.migration;
+    return { migrationId, hooks, target: { host: privateIp, port: switchPort }, aws };
+  }
+
+  private async switch(run: Run, machine: Launched): Promise<void> {
+    const list = this.hooks;
+    // A step of its own: looked up again, after a try or a continue-as-new, it would find our own doing.
+    list.prepared = (await run.step('look-ahead', () =>
+      this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [this.hookArgs(machine)]),
+    ))!;
+    await run.step('switch', async () => {
+      const { prepared } = list;
+      run.arm({ id: 'hooks', undo: 'undo-hooks', arg: { machine, prepared }, title: `the switch: ${list.titles}` });
+      this.inHooks = true;
+      try {
+        const { done } = await this.act.wait.runHooks.executeWithOptions({ summary: list.titles }, [
+          { ...this.hookArgs(machine), from: list.from, before: list.before },
+        ]);
+        list.note(done);
+        this.inHooks = false;
+      } catch (error) {
+        const { facts } = reasonOf(error);
+        list.failed(facts);
+        this.inHooks = facts?.['done'] === undefined;
+        throw error;
+      }
+    });
+    // Its users are there now: an abort must not take the machine away under them.
+    run.disarm('hooks');
+    run.disarm('machine');
+  }
+
+  async undoHooks({ machine, prepared }: ToUndo): Promise<{ note: string; leftovers: string[] }> {
+    const { done: known } = this.hooks;
+    // A run that was cut short by an abort tells nothing: all are undone then, to what was there before.
+    const done: HookDone[] =
+      this.inHooks || known.length === 0 ? prepared.map((entry) => ({ ...entry, complete: false })) : known;
+    const { undone, left } = await this.act.wait.undoHooks.executeWithOptions({ summary: 'undo the switch' }, [
+      { ...this.hookArgs(machine), done },
+    ]);
+    return {
+      note: `${undone.length} hook(s) undone`,
+      leftovers: left.map((title) => `${title}: its way back is not in the file`),
+    };
+  }
+
+  private async report(run: Run, chosen: Chosen, machine: Launched): Promise<void> {
+    await run.step('report', async () => {
+      const times = run.status.steps.flatMap(({ id, startedAt, endedAt }) =>
+        startedAt && endedAt ? [{ step: id, seconds: (Date.parse(endedAt) - Date.parse(startedAt)) / 1000 }] : [],
+      );
+      const began = Date.parse(run.board.step('launch').startedAt!);
+      const skipped = run.status.steps.filter(({ state }) => state === 'skipped').map(({ id }) => id);
+      const result = {
+        ...machine,
+        image: chosen.imageId,
+        backup: chosen.name,
+        backupCreatedAt: chosen.createdAt,
+        consistency: chosen.consistency ?? 'not known',
+        /** From RunInstances to the last proof, with what the operator took. */
+        recoverySeconds: (Date.now() - began) / 1000,
+        times,
+        ...(skipped.length > 0 ? { skipped } : {}),
+      };
+      run.board.update((status) => {
+        status.report['restore'] = result;
+      });
+      if (skipped.length > 0) run.board.warn(`skipped, so neither done nor proven: ${skipped.join(', ')}`);
+      return result;
+    });
+  }
+
+  /** For undo and for a drill's end: what this run has made, by its tags, and nothing else. */
+  async terminate(run: Run): Promise<{ note: string }> {
+    const { note } = await this.act.wait.terminateMachine.executeWithOptions({ summary: 'terminate what was made' }, [
+      { ours: this.ours(run) },
+    ]);
+    return { note };
+  }
+}

@@ -48,3 +48,48 @@ export { preflightRedisOnline } from './redis/preflight/preflight.ts';
 export { giveUpReplicaOf, replicaOfOutcome } from './redis/promotion-outcome.ts';
 export { switchOver } from './redis/switch-over.ts';
 export { watchSync } from './redis/watch-sync.ts';
+export { awaitExport } from './dynamodb/await-export.ts';
+export { exportsLeft } from './dynamodb/exports-left.ts';
+export { planExports } from './dynamodb/plan-exports.ts';
+export { awaitRecovery, disableRecovery, enableRecovery, tablesWithoutRecovery } from './dynamodb/recovery.ts';
+export { deleteExportObjects, planExportRetention } from './dynamodb/retire-exports.ts';
+export { resolveExportSettings } from './dynamodb/settings.ts';
+export { startExport } from './dynamodb/start-export.ts';
+export { verifyExport } from './dynamodb/verify-export.ts';
+export { preflightDynamoDbExport } from './dynamodb/export-preflight.ts';
+export { awaitTable } from './dynamodb/await-table.ts';
+export { compareRestored } from './dynamodb/compare-restored.ts';
+export { removeMadeTable, tagMadeTable } from './dynamodb/made-table.ts';
+export { planTableRestore } from './dynamodb/plan-restore.ts';
+export { startRestore } from './dynamodb/restore-table.ts';
+export { preflightDynamoDbRestore } from './dynamodb/restore-preflight.ts';
+export { preflightElastiCacheRestore } from './elasticache/restore-preflight.ts';
+export { preflightElastiCacheRetire } from './elasticache/retire-preflight.ts';
+export { preflightMachineBackup } from './machine/backup-preflight.ts';
+export { preflightMachineRestore } from './machine/restore-preflight.ts';
+export { terminateMachine } from './machine/terminate.ts';
+export { runMachineStep } from './machine/run-step.ts';
+export { awaitMachineAgent, awaitMachineChecks } from './machine/await-checks.ts';
+export { awaitMachineRunning, launchMachine } from './machine/launch.ts';
+export { chooseMachineBackup } from './machine/choose-backup.ts';
+export { cleanUpItem as cleanUpMachineItem, listCleanUp as listMachineCleanUp } from './machine/clean-up.ts';
+export { retainMachineBackups } from './machine/retain-backups.ts';
+export {
+  machineBackupFailed,
+  markMachineBackup,
+  removeMachineBackup,
+  removeOtherCalls as removeOtherMachineSnapshots,
+} from './machine/remove-backup.ts';
+export { awaitMachineBackup, verifyMachineBackup } from './machine/await-backup.ts';
+export { takeMachineBackup } from './machine/take-backup.ts';
+export { lookAtMachine } from './machine/look.ts';
+export { freezeMachine, thawMachine } from './machine/freeze.ts';
+export { listCatalogue } from './catalogue/list.ts';
+export { applyDaily, readDaily } from './elasticache/daily.ts';
+export { exportSnapshot, removeExport } from './elasticache/export-snapshot.ts';
+export { applySnapshotRetention } from './elasticache/snapshot-retention.ts';
+export { awaitRetired, deleteGroupFinally, retireState, tagFinalSnapshot } from './elasticache/retire.ts';
+export { watchGroup } from './elasticache/watch-group.ts';
+export { clearBroken, removeMadeGroup } from './elasticache/made-group.ts';
+export { awaitRestored, createRestored, planGroupRestore } from './elasticache/restore-group.ts';
+export { verifyRestored } from './elasticache/restore-verify.ts';

@@ -26,6 +26,12 @@ export const WORKFLOW_TYPES: Record<Kind, string> = {
   'redis-online': 'redisOnline',
   'elasticache-backup': 'elasticacheBackup',
   postgres: 'postgres',
+  'elasticache-restore': 'elasticacheRestore',
+  'elasticache-retire': 'elasticacheRetire',
+  'dynamodb-export': 'dynamodbExport',
+  'dynamodb-restore': 'dynamodbRestore',
+  'machine-backup': 'machineBackup',
+  'machine-restore': 'machineRestore',
 };
 
 export const SearchAttributes = {
@@ -41,6 +47,8 @@ export interface MigrationInput<M extends Migration = Migration> {
   migration: M;
   startedBy: string;
   taskQueue: string;
+  /** The schedule that started it; absent where somebody did. Its workflow's id is then the schedule's with a time. */
+  schedule?: string;
   /** Set by the workflow itself when it continues as new. */
   carried?: CarriedState;
 }
@@ -71,6 +79,8 @@ export interface CommandInput {
   reason?: string;
   /** The gate or step that is meant; refused if another one is waiting by now. */
   step?: string;
+  /** approve: what the gate asks to be typed (GateStatus.confirm). */
+  confirm?: string;
 }
 
 /** What the operator is told back. A refused command is an error with the reason instead. */

@@ -1,16 +1,46 @@
 /** A migration as its YAML file says it: one schema over all kinds. */
 import { z } from 'zod';
 import { elasticacheBackup } from './kind-elasticache-backup.ts';
+import { elasticacheRestore } from './kind-elasticache-restore.ts';
+import { elasticacheRetire } from './kind-elasticache-retire.ts';
+import { dynamodbExport } from './kind-dynamodb-export.ts';
+import { dynamodbRestore } from './kind-dynamodb-restore.ts';
+import { machineBackup } from './kind-machine-backup.ts';
+import { machineRestore } from './kind-machine-restore.ts';
 import { postgres } from './kind-postgres.ts';
 import { redisOnline } from './kind-redis-online.ts';
 
-export const KINDS = ['redis-online', 'elasticache-backup', 'postgres'] as const;
+export const KINDS = [
+  'redis-online',
+  'postgres',
+  'elasticache-backup',
+  'elasticache-restore',
+  'elasticache-retire',
+  'dynamodb-export',
+  'dynamodb-restore',
+  'machine-backup',
+  'machine-restore',
+] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** The whole file. Parsing fills in every default, so that a workflow never has to know one. */
-export const migrationFile = z.discriminatedUnion('kind', [redisOnline, elasticacheBackup, postgres], {
-  error: `expected one of: ${KINDS.join(', ')}`,
-});
+export const migrationFile = z.discriminatedUnion(
+  'kind',
+  [
+    redisOnline,
+    postgres,
+    elasticacheBackup,
+    elasticacheRestore,
+    elasticacheRetire,
+    dynamodbExport,
+    dynamodbRestore,
+    machineBackup,
+    machineRestore,
+  ],
+  {
+    error: `expected one of: ${KINDS.join(', ')}`,
+  },
+);
 export type Migration = z.output<typeof migrationFile>;
 
 /** JSON Schema of the file, for editors (`cutover schema`). */

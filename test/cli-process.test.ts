@@ -94,23 +94,33 @@ describe('help', () => {
     expect(commands.map((command) => command.name()).sort()).toEqual([
       'abort',
       'approve',
+      'backfill',
+      'create',
+      'delete',
       'down',
       'leave-out-table',
       'list',
+      'list',
+      'pause',
       'pause',
       'plan',
       'preflight',
       'reload-table',
       'report',
       'resume',
+      'resume',
       'retry',
       'schema',
+      'show',
       'skip',
+      'snapshots',
       'start',
       'status',
       'status',
+      'trigger',
       'unfence',
       'up',
+      'update',
       'validate',
       'watch',
       'worker',
@@ -314,7 +324,11 @@ describe('a migration', () => {
     expect((await cli(['resume', id])).code).toBe(0);
     await atGate(id);
     const { ended } = begin(['watch', id, '--through', '--json']);
-    const abort = await cli(['abort', id, '--reason', 'wrong target']);
+    // A pipe is nobody to ask, and nobody's yes.
+    const unasked = await cli(['abort', id, '--reason', 'wrong target']);
+    expect(unasked).toMatchObject({ code: 2, out: '', err: expect.stringContaining('say --yes') });
+    expect(JSON.parse((await cli(['status', id, '--json'])).out)).toMatchObject({ phase: 'waiting' });
+    const abort = await cli(['abort', id, '--reason', 'wrong target', '--yes']);
     expect([abort.code, abort.out]).toEqual([0, `${id}: it aborts: what was done is undone now\n`]);
     const watched = await ended;
     expect(watched.code).toBe(1);
@@ -444,15 +458,19 @@ describe('unfence', () => {
       await expect(redis.set('order', '1')).rejects.toThrow('NOREPLICAS');
       const { path } = file(goodFile('shop').replace('10.0.0.5', `127.0.0.1\n  port: ${server.port}`));
       const other = file(goodFile('other').replace('10.0.0.5', `127.0.0.1\n  port: ${server.port}`));
-      const refused = await cli(['unfence', other.path], { TEMPORAL_ADDRESS: '127.0.0.1:1' });
+      // A pipe is nobody to ask whether the target was promoted.
+      const unasked = await cli(['unfence', path], { TEMPORAL_ADDRESS: '127.0.0.1:1' });
+      expect(unasked).toMatchObject({ code: 2, out: '', err: expect.stringContaining('say --yes') });
+      await expect(redis.set('order', '1')).rejects.toThrow('NOREPLICAS');
+      const refused = await cli(['unfence', other.path, '--yes'], { TEMPORAL_ADDRESS: '127.0.0.1:1' });
       expect(refused.code).toBe(1);
       expect(refused.err).toContain('the fence is that of the migration shop');
       await expect(redis.set('order', '1')).rejects.toThrow('NOREPLICAS');
-      const lifted = await cli(['unfence', path, '--json'], { TEMPORAL_ADDRESS: '127.0.0.1:1' });
+      const lifted = await cli(['unfence', path, '--yes', '--json'], { TEMPORAL_ADDRESS: '127.0.0.1:1' });
       expect(lifted).toMatchObject({ code: 0, err: '' });
       expect(JSON.parse(lifted.out)).toMatchObject({ source: `127.0.0.1:${server.port}`, changed: true });
       expect(await redis.set('order', '1')).toBe('OK');
-      expect(JSON.parse((await cli(['unfence', path, '--json'])).out)).toMatchObject({ changed: false });
+      expect(JSON.parse((await cli(['unfence', path, '--yes', '--json'])).out)).toMatchObject({ changed: false });
     } finally {
       redis.disconnect();
       await server.stop();
@@ -461,7 +479,7 @@ describe('unfence', () => {
 
   test('a source that is not there is 4; a kind without a fence is 2', async () => {
     const { path } = file(goodFile('shop').replace('10.0.0.5', '127.0.0.1\n  port: 1'));
-    const { code, err } = await cli(['unfence', path]);
+    const { code, err } = await cli(['unfence', path, '--yes']);
     expect(err).toContain('127.0.0.1:1');
     expect(code).toBe(4);
     const backup = file('kind: elasticache-backup\nid: nightly\nreplicationGroup: shop\n');

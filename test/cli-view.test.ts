@@ -74,6 +74,11 @@ describe('what the operator can do', () => {
     ['running, after the switch', { cutovers: [switched] }, ['watch shop', 'pause shop']],
     ['at a gate', { phase: 'waiting', gate: gate() }, ['approve shop --step cut-over', 'pause shop', abort]],
     [
+      'at a gate that asks for a name',
+      { phase: 'waiting', gate: gate({ confirm: 'shop-cache' }) },
+      ['approve shop --step cut-over --confirm NAME', 'pause shop', abort],
+    ],
+    [
       'at a gate that is not ready',
       { phase: 'waiting', gate: gate({ ready: false }) },
       ['watch shop', 'pause shop', abort],

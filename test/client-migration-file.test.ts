@@ -9,6 +9,19 @@ import { problemText } from '../client/file-problem.ts';
 import { checkMigration, LARGEST_FILE, loadMigrationFile, parseMigration } from '../client/migration-file.ts';
 import { nearestName } from '../client/nearest-name.ts';
 
+/** As the schema says them, in its order. */
+const KINDS = [
+  'redis-online',
+  'postgres',
+  'elasticache-backup',
+  'elasticache-restore',
+  'elasticache-retire',
+  'dynamodb-export',
+  'dynamodb-restore',
+  'machine-backup',
+  'machine-restore',
+];
+
 const GOOD = `kind: redis-online
 id: shop
 engine: replicaof
@@ -57,18 +70,16 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     ['1:1: the file is a single value, expected a mapping that begins with kind: redis-online'],
   ],
   ['binary', 'kind\0: redis-online\n', ['1:1: is not text; is it the right file?']],
-  ['no kind', 'id: shop\n', ['1:1: kind: missing, expected one of: redis-online, elasticache-backup, postgres']],
+  ['no kind', 'id: shop\n', [`1:1: kind: missing, expected one of: ${KINDS.join(', ')}`]],
   [
     'an unknown kind',
     edited('redis-online', 'mysql'),
-    ['1:7: kind: got "mysql", expected one of: redis-online, elasticache-backup, postgres'],
+    [`1:7: kind: got "mysql", expected one of: ${KINDS.join(', ')}`],
   ],
   [
     'a mistyped kind',
     edited('redis-online', 'redis-onlin'),
-    [
-      '1:7: kind: got "redis-onlin", expected one of: redis-online, elasticache-backup, postgres; did you mean `redis-online`?',
-    ],
+    [`1:7: kind: got "redis-onlin", expected one of: ${KINDS.join(', ')}; did you mean \`redis-online\`?`],
   ],
   ['the name of kind mistyped', edited('kind:', 'knid:'), ['1:1: knid: unknown field; did you mean `kind`?']],
   [
@@ -406,7 +417,9 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
   [
     'a backup with fields of another kind',
     'kind: elasticache-backup\nid: nightly\nreplicationGroup: shop\nsource: { host: a }\n',
-    ['4:1: source: unknown field; expected description, crashDetection, snapshotName, kmsKeyId, timeout or aws'],
+    [
+      '4:1: source: unknown field; expected description, crashDetection, snapshot, snapshotName, kmsKeyId, timeout, daily, export, retention, schedule or aws',
+    ],
   ],
   ['a field there twice', withMore('id: shop2\n'), ['9:1: the field id is there twice; keep one']],
   ['a tab', edited('  host: 10.0.0.6', '\thost: 10.0.0.6'), ['8:1: a tab; YAML is indented by spaces only']],
@@ -450,7 +463,7 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     'many at once',
     'kind: redis-onlin\nengin: replicaof\nid: Shop\nsorce: { hots: a, prot: 1 }\ntarget: { host: b:1, port: "6379" }\nsoak: 5\n',
     [
-      '1:7: kind: got "redis-onlin", expected one of: redis-online, elasticache-backup, postgres; did you mean `redis-online`?',
+      `1:7: kind: got "redis-onlin", expected one of: ${KINDS.join(', ')}; did you mean \`redis-online\`?`,
       '2:1: engin: unknown field; did you mean `engine`?',
       '3:5: id: got "Shop", expected 1 to 40 lower-case letters, digits and hyphens, a letter first, no hyphen last',
       '4:1: sorce: unknown field; did you mean `source`?',

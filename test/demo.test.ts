@@ -10,7 +10,7 @@ import { loadMigrationFile } from '../client/migration-file.ts';
 import { startApp } from '../sandbox/app/writer.ts';
 import { writeDemoFile } from '../sandbox/demo/demo-file.ts';
 import { proofTable, prove, type ProofInput } from '../sandbox/demo/proof.ts';
-import { EXAMPLE_GROUP } from '../sandbox/furnish.ts';
+import { EXAMPLE_GROUP } from '../sandbox/example-group.ts';
 import { nodeProgram } from '../sandbox/node-program.ts';
 import { DEFAULT_PORTS } from '../sandbox/ports-of-dir.ts';
 import { startRedis } from '../sandbox/runtime/redis.ts';

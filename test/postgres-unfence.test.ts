@@ -41,7 +41,7 @@ async function unfence(scene: PostgresScene, id: string, ...flags: string[]) {
   writeFileSync(file, stringify({ ...scene.migration, id }));
   const cli = join(REPO, 'dist/client/cli/main.js');
   const env = { ...process.env, ...WORKER_SECRETS };
-  return promisify(execFile)(process.execPath, [cli, 'unfence', file, '--json', ...flags], { env }).then(
+  return promisify(execFile)(process.execPath, [cli, 'unfence', file, '--yes', '--json', ...flags], { env }).then(
     ({ stdout }) => ({ code: 0, out: JSON.parse(stdout) as { changed: boolean; detail: string } }),
     (error: { code: number; stderr: string }) => ({ code: error.code, error: error.stderr }),
   );

@@ -27,7 +27,13 @@ const replay = (history: unknown) => Worker.runReplayHistory({ workflowBundle: {
 
 test('every workflow has a recorded history', () => {
   expect(NAMES.map((name) => name.replace(/-(replicaof|dms|failed).*/, ''))).toEqual(
-    expect.arrayContaining(['redis-online', 'elasticache-backup', 'postgres']),
+    expect.arrayContaining([
+      'redis-online',
+      'elasticache-backup',
+      'elasticache-restore',
+      'elasticache-retire',
+      'postgres',
+    ]),
   );
 });
 

@@ -15,6 +15,18 @@ export async function preflight(input: MigrationInput): Promise<PreflightReport>
       return act.quick.preflightBackup.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
     case 'postgres':
       return act.quick.preflightPostgres.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'elasticache-restore':
+      return act.quick.preflightElastiCacheRestore.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'elasticache-retire':
+      return act.quick.preflightElastiCacheRetire.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'dynamodb-export':
+      return act.quick.preflightDynamoDbExport.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'dynamodb-restore':
+      return act.quick.preflightDynamoDbRestore.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'machine-backup':
+      return act.quick.preflightMachineBackup.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'machine-restore':
+      return act.quick.preflightMachineRestore.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
     default:
       throw ApplicationFailure.nonRetryable(
         `no preflight for ${(migration as { kind: string }).kind}`,

@@ -86,6 +86,9 @@ export async function conduct(input: MigrationInput, runbook: Runbook): Promise<
   });
 }
 
+/** The id by which commands reach it: a schedule's run has the schedule's with a time, any other the file's own. */
+const idOf = (input: MigrationInput) => (input.schedule ? workflowInfo().workflowId : input.migration.id);
+
 export class Run {
   readonly board: Board;
   /** Set once the target is known to be the primary. */
@@ -106,7 +109,7 @@ export class Run {
     this.input = input;
     this.runbook = runbook;
     const carried = input.carried;
-    this.board = new Board(carried?.status ?? freshStatus(input.migration.id, runbook.plan));
+    this.board = new Board(carried?.status ?? freshStatus(idOf(input), runbook.plan));
     this.results = carried?.results ?? {};
     this.journal = carried?.journal ?? [];
     this.switched = carried?.switched ?? false;

@@ -55,7 +55,8 @@ export function describeStatus(status: MigrationStatus): string {
     lines.push(`It takes: ${status.operator.choices.map((c) => `\`cutover ${c} ${status.id}\``).join(', ')}`, '');
   }
   if (status.gate) {
-    const command = status.gate.ready ? `\`cutover approve ${status.id}\`` : 'not yet';
+    const confirm = status.gate.confirm === undefined ? '' : ' --confirm NAME';
+    const command = status.gate.ready ? `\`cutover approve ${status.id}${confirm}\`` : 'not yet';
     lines.push(`Approve: ${command}`, '');
   }
   if (status.fence.state !== 'none')

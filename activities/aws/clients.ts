@@ -4,12 +4,16 @@
  * also how the sandbox is reached (`AWS_ENDPOINT_URL`), and the product does not know.
  */
 import { DatabaseMigrationServiceClient } from '@aws-sdk/client-database-migration-service';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
+import { EC2Client } from '@aws-sdk/client-ec2';
 import { ECSClient } from '@aws-sdk/client-ecs';
 import { ElasticLoadBalancingV2Client } from '@aws-sdk/client-elastic-load-balancing-v2';
 import { ElastiCacheClient } from '@aws-sdk/client-elasticache';
 import { RDSClient } from '@aws-sdk/client-rds';
+import { S3Client } from '@aws-sdk/client-s3';
 import { SecretsManagerClient } from '@aws-sdk/client-secrets-manager';
 import { SSMClient } from '@aws-sdk/client-ssm';
+import { STSClient } from '@aws-sdk/client-sts';
 
 /** Where a call goes: the file's `aws` section. Without a region it is the worker's own. */
 export interface AwsTarget {
@@ -42,6 +46,10 @@ const DECISIVE = [
   'AWS_ENDPOINT_URL_DATABASE_MIGRATION_SERVICE',
   'AWS_ENDPOINT_URL_RDS',
   'AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2',
+  'AWS_ENDPOINT_URL_DYNAMODB',
+  'AWS_ENDPOINT_URL_EC2',
+  'AWS_ENDPOINT_URL_S3',
+  'AWS_ENDPOINT_URL_STS',
 ];
 
 const closers: (() => void)[] = [];
@@ -89,6 +97,19 @@ export const secretsManager = perRegion((settings) => new SecretsManagerClient(s
 export const dms = perRegion((settings) => new DatabaseMigrationServiceClient(settings));
 export const rds = perRegion((settings) => new RDSClient(settings));
 export const elbv2 = perRegion((settings) => new ElasticLoadBalancingV2Client(settings));
+
+export const dynamodb = perRegion((settings) => new DynamoDBClient(settings));
+export const ec2 = perRegion((settings) => new EC2Client(settings));
+/** CreateImage and CreateSnapshots have no client token (facts/redis-aws 3.5): the SDK must not send them twice unseen. */
+export const ec2Once = perRegion((settings) => new EC2Client(settings), 1);
+/** SendCommand has no client token (facts/redis-aws 3.6). */
+export const ssmOnce = perRegion((settings) => new SSMClient(settings), 1);
+export const s3 = perRegion(
+  (settings) =>
+    // An endpoint of one's own has no name per bucket in DNS.
+    new S3Client({ ...settings, ...(process.env['AWS_ENDPOINT_URL'] ? { forcePathStyle: true } : {}) }),
+);
+export const sts = perRegion((settings) => new STSClient(settings));
 
 /** Closes every client's sockets; the next use opens new ones. For the worker's end, after the last activity. */
 export function closeAwsClients(): void {

@@ -8,6 +8,7 @@ import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { fillRedis } from '../../sandbox/app/fill.ts';
 import { ensureTool } from '../../sandbox/runtime/tools.ts';
 import { createGroup, openAws, openGroupScene, workerEnvironment } from '../stage/elasticache.ts';
 import { startMigration } from '../../client/index.ts';
@@ -133,6 +134,8 @@ const RECORDINGS: Record<string, () => Promise<string>> = {
         kind: 'elasticache-backup',
         id: 'replay-backup',
         replicationGroup: 'replay-backup',
+        daily: { retentionLimit: 1, window: '15:00-16:00' },
+        retention: { keepLast: 2 },
         aws: { region: aws.region },
       } as never,
     });
@@ -140,6 +143,47 @@ const RECORDINGS: Record<string, () => Promise<string>> = {
     await handle.retry({ by: 'test' });
     await untilStatus(handle, 'done', isDone);
     return 'replay-backup';
+  },
+  'elasticache-restore-failed-then-done': async () => {
+    const server = await createGroup(aws, 'replay-source');
+    await fillRedis({ host: server.host, port: server.port, keys: 50 });
+    const start = (kind: string, id: string, more: Record<string, unknown>) =>
+      startMigration(stage.client, { migration: { kind, id, aws: { region: aws.region }, ...more } as never });
+    const backup = { replicationGroup: 'replay-source' };
+    await untilStatus(await start('elasticache-backup', 'replay-before', backup), 'done', isDone);
+    aws.control.onCall('CreateReplicationGroup', 'after', () => {
+      aws.control.failNext({ action: 'DescribeReplicationGroups', code: 'AccessDenied', times: 1 });
+    });
+    const handle = await start('elasticache-restore', 'replay-restore', {
+      from: { latestOf: 'replay-source' },
+      to: { replicationGroup: 'replay-restored', replicasPerShard: 0 },
+      switch: [{ type: 'command', run: ['true'] }],
+    });
+    await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
+    aws.control.reset();
+    await handle.retry({ by: 'test' });
+    await untilStatus(handle, 'the gate is ready', atGate);
+    await handle.approve({ by: 'test' });
+    await untilStatus(handle, 'done', isDone);
+    return 'replay-restore';
+  },
+  'elasticache-retire-failed-then-done': async () => {
+    await createGroup(aws, 'replay-retire');
+    const handle = await startMigration(stage.client, {
+      migration: {
+        kind: 'elasticache-retire',
+        id: 'replay-retire',
+        replicationGroup: 'replay-retire',
+        aws: { region: aws.region },
+      } as never,
+    });
+    await untilStatus(handle, 'the gate is ready', atGate);
+    aws.control.failSnapshots();
+    await handle.approve({ by: 'test', confirm: 'replay-retire' });
+    await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
+    await handle.retry({ by: 'test' });
+    await untilStatus(handle, 'done', isDone);
+    return 'replay-retire';
   },
 };
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { startAws, type Aws } from './aws/index.ts';
 import { sandboxEnvironment } from './environment.ts';
+import { keepDefaultNetwork } from './moto-network.ts';
 import { startPostgresPair, type PostgresPair } from './postgres-pair.ts';
 import { REDASH_SECRETS } from './redash-service.ts';
 import { startMoto, type MotoServer } from './runtime/moto.ts';
@@ -148,7 +149,10 @@ async function startCloud(
     port: port ?? (await freePort()),
     redisServer,
     forward: async () => {
-      moto ??= startMoto({ dir: join(dir, 'moto'), onProgress });
+      moto ??= startMoto({ dir: join(dir, 'moto'), onProgress }).then(async (server) => {
+        await keepDefaultNetwork(server.url, aws.region);
+        return server;
+      });
       return (await moto).url;
     },
   });

@@ -7,6 +7,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import {
+  DescribeInstancesCommand,
+  DescribeSecurityGroupsCommand,
+  DescribeSubnetsCommand,
+  EC2Client,
+} from '@aws-sdk/client-ec2';
 import { DescribeReplicationGroupsCommand } from '@aws-sdk/client-elasticache';
 import { fillRedash } from '../sandbox/app/redash/fill.ts';
 import { createRedashSchema } from '../sandbox/app/redash/schema.ts';
@@ -143,7 +149,27 @@ test('two side by side; each is furnished, found again, kept over down and up, a
   const again = await sandboxUp({ dir: one, postgres: false });
   expect({ ...again, pid: 0 }).toEqual({ ...a, pid: 0 });
   expect(await withSource(again.source, (redis) => redis.get('mine'))).toBe('kept');
+  // The machine was kept, so what it names must be there too, though moto keeps nothing.
+  await expectNetworkOfMachine(again.env);
 });
+
+async function expectNetworkOfMachine(env: Readonly<Record<string, string>>): Promise<void> {
+  const ec2 = new EC2Client({
+    endpoint: env['AWS_ENDPOINT_URL']!,
+    region: env['AWS_REGION']!,
+    credentials: { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' },
+  });
+  try {
+    const { Reservations = [] } = await ec2.send(new DescribeInstancesCommand({}));
+    const { SubnetId = '', SecurityGroups = [] } = Reservations[0]!.Instances![0]!;
+    const GroupIds = SecurityGroups.map(({ GroupId = '' }) => GroupId);
+    expect(GroupIds).toHaveLength(1);
+    await ec2.send(new DescribeSecurityGroupsCommand({ GroupIds }));
+    await ec2.send(new DescribeSubnetsCommand({ SubnetIds: [SubnetId] }));
+  } finally {
+    ec2.destroy();
+  }
+}
 
 test('a part that is gone is said so; a supervisor that is killed takes all with it, and the next start is clean', async () => {
   const dir = folder('killed');

@@ -36,7 +36,7 @@ async function up() {
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, end);
   const dir = process.env.SANDBOX_DIR;
   sandbox = await startSandbox({ dir, ports, temporal: false, target: true, onProgress: terminalProgress() });
-  await furnish(sandbox);
+  await furnish(sandbox, { say: console.log });
   console.log(
     `sandbox ready: source ${LOOPBACK}:${ports.source}, target ${LOOPBACK}:${ports.target}, AWS ${sandbox.aws.url}`,
   );

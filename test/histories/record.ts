@@ -4,23 +4,21 @@
  * To be run when a workflow was changed before its first release; after it, workflows are changed with `patched`, and the
  * old histories stay, because migrations that began with them may still be running.
  */
-import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { fillRedis } from '../../sandbox/app/fill.ts';
-import { ensureTool } from '../../sandbox/runtime/tools.ts';
 import { createGroup, openAws, openGroupScene, workerEnvironment } from '../stage/elasticache.ts';
 import { startMigration } from '../../client/index.ts';
-import { openPostgresScene, throughTheGate, WORKER_SECRETS } from '../stage/postgres.ts';
+import { openPostgresScene, throughTheGate } from '../stage/postgres.ts';
 import { approveAtGate, openScene } from '../stage/replicaof.ts';
 import { atGate, isDone, Stage, untilStatus } from '../stage/stage.ts';
+import { openBackups } from './record-backups.ts';
+import { RECORDED_SECRETS } from './recorded-secrets.ts';
+import { writeHistories, type Recordings } from './write-history.ts';
 
 const stage = await Stage.open();
 const aws = await openAws(stage);
-await stage.worker({ ...workerEnvironment(aws), ...WORKER_SECRETS });
+await stage.worker({ ...workerEnvironment(aws), ...RECORDED_SECRETS });
 
-const RECORDINGS: Record<string, () => Promise<string>> = {
+const RECORDINGS: Recordings = {
   'redis-online-replicaof-done': async () => {
     const scene = await openScene(stage, { id: 'replay-replicaof-done' });
     await approveAtGate(scene);
@@ -188,19 +186,17 @@ const RECORDINGS: Record<string, () => Promise<string>> = {
 };
 
 const wanted = process.argv.slice(2);
+const isWanted = (name: string) => wanted.length === 0 || wanted.includes(name);
 try {
-  const { path } = await ensureTool('temporal');
-  for (const [name, run] of Object.entries(RECORDINGS)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const id = await run();
-    const { stdout } = await promisify(execFile)(
-      path,
-      ['workflow', 'show', '--workflow-id', id, '--address', stage.temporal.address, '--output', 'json'],
-      { maxBuffer: 64 * 1024 * 1024 },
-    );
-    writeFileSync(fileURLToPath(new URL(`${name}.json`, import.meta.url)), stdout);
-    console.log(`${name}: ${(stdout.length / 1024).toFixed(0)} KiB`);
-  }
+  await writeHistories(stage, RECORDINGS, isWanted);
 } finally {
   await stage.close();
+}
+if (wanted.length === 0 || wanted.some((name) => !(name in RECORDINGS))) {
+  const backups = await openBackups();
+  try {
+    await writeHistories(backups.stage, backups.recordings, isWanted);
+  } finally {
+    await backups.stage.close();
+  }
 }

@@ -73,6 +73,13 @@ export const machineRestore = z
     if (file.drill && file.switch.length > 0) {
       ctx.addIssue({ code: 'custom', path: ['switch'], message: 'a drill must not send anybody to its machine' });
     }
+    if (file.schedule && !file.drill) {
+      ctx.addIssue({
+        code: 'custom',
+        path: ['schedule'],
+        message: 'expected one with drill: true only: each run would make one more machine, and leave it running',
+      });
+    }
     const names = file.steps.map(({ name }) => name);
     const reserved = [
       'preflight',

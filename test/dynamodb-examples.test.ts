@@ -4,6 +4,7 @@ import { loadMigrationFile, startMigration } from '../client/index.ts';
 import { EXAMPLE_BUCKET, EXAMPLE_PARAMETERS, EXAMPLE_TABLES, furnishDynamoDb } from '../sandbox/furnish-dynamodb.ts';
 import type { MigrationStatus } from '../spec/status.ts';
 import { DynamoDbScene, resultOf } from './stage/dynamodb.ts';
+import { endFirstAttempt } from './stage/second-attempt.ts';
 import { isDone, Stage, untilStatus } from './stage/stage.ts';
 
 let stage: Stage;
@@ -21,6 +22,7 @@ afterAll(() => stage.close());
 
 async function run(file: string): Promise<MigrationStatus> {
   const migration = await loadMigrationFile(`examples/${file}`);
+  await endFirstAttempt(stage.client, migration.id);
   return untilStatus(await startMigration(stage.client, { migration }), 'done', isDone);
 }
 

@@ -1,7 +1,8 @@
 /** Tables restored from a point in time and from an export: equal to what was; drills; aborts; nothing that is not ours deleted. */
 import { DeleteTableCommand, ListTagsOfResourceCommand, PutItemCommand } from '@aws-sdk/client-dynamodb';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DynamoDbScene, resultOf } from './stage/dynamodb.ts';
+import { endFirstAttempts, named } from './stage/second-attempt.ts';
 import { isDone, Stage, until, untilStatus } from './stage/stage.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
@@ -17,6 +18,11 @@ beforeAll(async () => {
   scene = await DynamoDbScene.open(stage);
   worker = await stage.worker(scene.workerEnvironment);
 });
+beforeEach(async () => {
+  await endFirstAttempts(stage.client);
+  // A test that failed may have left none.
+  if (worker.exit) worker = await stage.worker(scene.workerEnvironment);
+});
 afterEach(() => {
   expect(scene.aws.control.failures()).toEqual([]);
   scene.aws.control.reset();
@@ -25,13 +31,13 @@ afterEach(() => {
 afterAll(() => stage.close());
 
 test('backup, the data are lost, restored from the export: equal, item by item', async () => {
-  await scene.table('lost', { items: 230 });
-  const before = await scene.items('lost');
-  const exported = resultOf(await untilStatus(await scene.export('lost-export', ['lost']), 'done', isDone));
+  await scene.table(named('lost'), { items: 230 });
+  const before = await scene.items(named('lost'));
+  const exported = resultOf(await untilStatus(await scene.export('lost-export', [named('lost')]), 'done', isDone));
   const location = exported.successfulExports[0]!.s3Location;
-  await scene.db.send(new DeleteTableCommand({ TableName: 'lost' }));
+  await scene.db.send(new DeleteTableCommand({ TableName: named('lost') }));
 
-  const handle = await scene.restore('lost-restore', { export: location }, { table: 'lost-again' });
+  const handle = await scene.restore(named('lost-restore'), { export: location }, { table: named('lost-again') });
   const asked = await untilStatus(handle, 'parked', parked);
   expect(asked.operator).toMatchObject({ step: 'preflight', errorType: 'cutover.Preflight' });
   expect(asked.operator?.reason).toMatch(/the keys of the new table are not known/);
@@ -39,95 +45,111 @@ test('backup, the data are lost, restored from the export: equal, item by item',
   await untilStatus(handle, 'aborted', aborted);
 
   const keySchema = { partitionKey: { name: 'id', type: 'S' }, sortKey: { name: 'at', type: 'N' } };
-  const again = await scene.restore('lost-restore', { export: location, keySchema }, { table: 'lost-again' });
+  const again = await scene.restore(
+    named('lost-restore'),
+    { export: location, keySchema },
+    { table: named('lost-again') },
+  );
   const status = await untilStatus(again, 'done', isDone);
   expect(status.report['verified']).toMatchObject({ items: 230, expected: 230, compared: 230, how: 'full' });
-  expect(await scene.items('lost-again')).toEqual(before);
-  const { Tags } = await scene.db.send(new ListTagsOfResourceCommand({ ResourceArn: arnOf('lost-again') }));
-  expect(Tags).toContainEqual({ Key: 'cutover:migration', Value: 'lost-restore' });
+  expect(await scene.items(named('lost-again'))).toEqual(before);
+  const { Tags } = await scene.db.send(new ListTagsOfResourceCommand({ ResourceArn: arnOf(named('lost-again')) }));
+  expect(Tags).toContainEqual({ Key: 'cutover:migration', Value: named('lost-restore') });
 });
 
 test('from a point in time: as it was then, though the table went on', async () => {
-  await scene.table('moving', { items: 20 });
-  const before = await scene.items('moving');
+  await scene.table(named('moving'), { items: 20 });
+  const before = await scene.items(named('moving'));
   const at = await nextMoment();
-  await scene.put('moving', 500, 5);
+  await scene.put(named('moving'), 500, 5);
   const status = await untilStatus(
-    await scene.restore('moving', { table: 'moving', at: at.toISOString() }, { table: 'moving-then' }),
+    await scene.restore(
+      named('moving'),
+      { table: named('moving'), at: at.toISOString() },
+      { table: named('moving-then') },
+    ),
     'done',
     isDone,
   );
-  expect(await scene.items('moving-then')).toEqual(before);
+  expect(await scene.items(named('moving-then'))).toEqual(before);
   expect(status.report['restore']).toMatchObject({
-    table: 'moving-then',
+    table: named('moving-then'),
     notRestored: expect.arrayContaining(['tags']),
   });
 });
 
 test('an item that is not the export’s is found and named', async () => {
-  await scene.table('touched', { items: 12 });
-  const exported = resultOf(await untilStatus(await scene.export('touched-export', ['touched']), 'done', isDone));
-  const [item] = await scene.items('touched');
+  await scene.table(named('touched'), { items: 12 });
+  const exported = resultOf(
+    await untilStatus(await scene.export('touched-export', [named('touched')]), 'done', isDone),
+  );
+  const [item] = await scene.items(named('touched'));
   // Somebody writes to the new table before it is compared.
   const off = scene.aws.control.onCall('TagResource', 'after', async () => {
-    await scene.db.send(new PutItemCommand({ TableName: 'touched-again', Item: { ...item, total: { N: '99' } } }));
+    await scene.db.send(
+      new PutItemCommand({ TableName: named('touched-again'), Item: { ...item, total: { N: '99' } } }),
+    );
   });
   const from = { export: exported.successfulExports[0]!.exportArn };
-  const handle = await scene.restore('touched', from, { table: 'touched-again' });
+  const handle = await scene.restore(named('touched'), from, { table: named('touched-again') });
   const asked = await untilStatus(handle, 'parked', parked);
   off();
   expect(asked.operator).toMatchObject({ step: 'verify', errorType: 'cutover.Differs' });
   expect(asked.operator?.reason).toMatch(
-    /1 of 12 items of touched-again are not the export's: .*touched-\d+.* is another/,
+    /1 of 12 items of touched-again\S* are not the export's: .*touched\S*-\d+.* is another/,
   );
   await handle.abort({ by: 'test' });
   await untilStatus(handle, 'aborted', aborted);
-  expect(await scene.exists('touched-again')).toBe(false);
+  expect(await scene.exists(named('touched-again'))).toBe(false);
 });
 
 test('aborted while it is made, the table is deleted; then again; and a table that is there is never touched', async () => {
-  await scene.table('source', { items: 5 });
+  await scene.table(named('source'), { items: 5 });
   scene.aws.control.setTiming({ dynamodbRestoring: 2_000 });
-  const first = await scene.restore('again', { table: 'source' }, { table: 'source-again' });
-  await until('it is being made', () => scene.exists('source-again'));
+  const first = await scene.restore('again', { table: named('source') }, { table: named('source-again') });
+  await until('it is being made', () => scene.exists(named('source-again')));
   await first.abort({ by: 'test' });
   const status = await untilStatus(first, 'aborted', aborted);
-  expect(await scene.exists('source-again')).toBe(false);
+  expect(await scene.exists(named('source-again'))).toBe(false);
   expect(status.leftovers).toEqual([]);
   scene.aws.control.setTiming({ dynamodbRestoring: 100 });
-  await untilStatus(await scene.restore('again', { table: 'source' }, { table: 'source-again' }), 'done', isDone);
+  await untilStatus(
+    await scene.restore('again', { table: named('source') }, { table: named('source-again') }),
+    'done',
+    isDone,
+  );
 
-  const other = await scene.restore('other', { table: 'source' }, { table: 'source-again' });
+  const other = await scene.restore('other', { table: named('source') }, { table: named('source-again') });
   const asked = await untilStatus(other, 'parked', parked);
   expect(asked.operator).toMatchObject({ step: 'preflight' });
-  expect(asked.operator?.reason).toMatch(/there is no table of the new name: source-again is there/);
+  expect(asked.operator?.reason).toMatch(/there is no table of the new name: source-again\S* is there/);
   await other.abort({ by: 'test' });
   await untilStatus(other, 'aborted', aborted);
-  expect(await scene.items('source-again')).toHaveLength(5);
+  expect(await scene.items(named('source-again'))).toHaveLength(5);
 });
 
 test('a table that somebody made in between is neither restored into nor deleted', async () => {
-  await scene.table('between', { items: 5 });
+  await scene.table(named('between'), { items: 5 });
   let hit = false;
   const off = scene.aws.control.onCall('RestoreTableToPointInTime', 'before', async () => {
     if (hit) return;
     hit = true;
-    await scene.table('between-again', { items: 2, recovery: false });
+    await scene.table(named('between-again'), { items: 2, recovery: false });
   });
-  const handle = await scene.restore('between', { table: 'between' }, { table: 'between-again' });
+  const handle = await scene.restore(named('between'), { table: named('between') }, { table: named('between-again') });
   const asked = await untilStatus(handle, 'parked', parked);
   off();
   expect(asked.operator).toMatchObject({ step: 'restore', errorType: 'cutover.NotOurs' });
   await handle.abort({ by: 'test' });
   const status = await untilStatus(handle, 'aborted', aborted);
-  expect(await scene.items('between-again')).toHaveLength(2);
+  expect(await scene.items(named('between-again'))).toHaveLength(2);
   expect(status.leftovers).toEqual([expect.stringContaining('was not made by this run and is left alone')]);
 });
 
 test.each(['RestoreTableToPointInTime', 'ImportTable'] as const)(
   'the worker is killed in %s, its answer lost: the table is known for ours, and a drill deletes it',
   async (call) => {
-    const name = `drill-${call === 'ImportTable' ? 'import' : 'restore'}`;
+    const name = named(`drill-${call === 'ImportTable' ? 'import' : 'restore'}`);
     await scene.table(name, { items: 7 });
     const from =
       call === 'ImportTable'

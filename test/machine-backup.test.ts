@@ -1,10 +1,11 @@
 /** A machine's backup: taken, held and let go again, aborted, killed in the middle, and older ones deleted as a whole. */
-import { CreateImageCommand } from '@aws-sdk/client-ec2';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { CreateImageCommand, RebootInstancesCommand } from '@aws-sdk/client-ec2';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { MigrationHandle } from '../client/index.ts';
 import { AwsFault, type Aws } from '../sandbox/aws/index.ts';
 import { furnishMachines } from '../sandbox/furnish-machines.ts';
 import { begin, example, machineWorker, Machines, openMachinesAws, problemsOf } from './stage/machines.ts';
+import { endFirstAttempts, isSecondAttempt, named } from './stage/second-attempt.ts';
 import { isDone, Stage, until, untilStatus } from './stage/stage.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
@@ -21,6 +22,15 @@ beforeAll(async () => {
   machines = new Machines(stage, aws);
   id = await furnishMachines(aws);
   worker = await stage.worker(machineWorker(aws));
+});
+beforeEach(async () => {
+  if (!isSecondAttempt()) return;
+  await endFirstAttempts(stage.client);
+  // Ends the commands and guards of the first attempt.
+  await machines.ec2().send(new RebootInstancesCommand({ InstanceIds: [id] }));
+  const isUp = () => aws.control.machines.run(id, 'rm -rf /run/cutover /run/app.held').catch(() => undefined);
+  await until('the machine is up', async () => (await isUp())?.code === 0);
+  if (worker.exit) worker = await stage.worker(machineWorker(aws));
 });
 afterEach(() => {
   aws.control.reset();
@@ -168,7 +178,9 @@ test('aborted while before runs: it is ended, and after is run', async () => {
   const handle = await backup('hangs', { before: hang, after: RELEASE, guard: '15m' });
   await until('it holds', async () => held());
   await handle.abort({ by: 'test' });
-  await untilStatus(handle, 'aborted', (s) => s.phase === 'aborted');
+  const status = await untilStatus(handle, 'aborted', (s) => s.phase === 'aborted');
+  // CreateImage was never called, so nothing of it has to be looked for.
+  expect(status.undo.map((undo) => undo.id)).not.toContain('backup');
   expect(heldLog()).toEqual(['hold', 'release']);
   expect((await aws.control.machines.run(id, 'pgrep -f "sleep 600" || true')).stdout.trim()).toBe('');
 });
@@ -189,8 +201,8 @@ test('retention deletes an image with its snapshots, killed in the middle of it,
   const [first] = await machines.images('kept');
   // By the same migration, and not of this machine; and of this machine, and not by this migration.
   const others = await Promise.all([
-    imageOf({ 'cutover:migration': 'kept', 'cutover:run': 'other', 'cutover:instance': 'i-0123456789abcdef0' }),
-    imageOf({ 'cutover:migration': 'kept-too', 'cutover:run': 'other', 'cutover:instance': id }),
+    imageOf({ 'cutover:migration': named('kept'), 'cutover:run': 'other', 'cutover:instance': 'i-0123456789abcdef0' }),
+    imageOf({ 'cutover:migration': named('kept-too'), 'cutover:run': 'other', 'cutover:instance': id }),
   ]);
   const killed = await killIn('DeregisterImage', 'after');
   const handle = await backup('kept', { retention: { keepLast: 1 } });
@@ -239,9 +251,9 @@ test('bad values in the file are refused with what is expected', async () => {
 });
 
 test('several machines with the tags are no machine', async () => {
-  await aws.control.machines.create({ name: 'twin', tags: { role: 'twin' } });
-  await aws.control.machines.create({ name: 'twin', tags: { role: 'twin' } });
-  const handle = await backup('twins', { instance: { tags: { role: 'twin' } } });
+  await aws.control.machines.create({ name: 'twin', tags: { role: named('twin') } });
+  await aws.control.machines.create({ name: 'twin', tags: { role: named('twin') } });
+  const handle = await backup('twins', { instance: { tags: { role: named('twin') } } });
   const parked = await untilStatus(handle, 'parked', isParked);
   expect(parked.operator?.reason).toMatch(/2 machines: i-/);
   await handle.abort({ by: 'test' });

@@ -2,12 +2,13 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TerminateInstancesCommand } from '@aws-sdk/client-ec2';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { MigrationHandle, MigrationStatus } from '../client/index.ts';
 import type { Aws } from '../sandbox/aws/index.ts';
 import { seedServicesMachine, type ServicesMachine } from '../sandbox/aws/ec2/services-machine.ts';
 import { furnishMachines } from '../sandbox/furnish-machines.ts';
 import { begin, example, machineWorker, Machines, openMachinesAws, problemsOf } from './stage/machines.ts';
+import { endFirstAttempts, isSecondAttempt, named } from './stage/second-attempt.ts';
 import { atGate, isDone, Stage, until, untilStatus } from './stage/stage.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
@@ -24,6 +25,14 @@ beforeAll(async () => {
   machines = new Machines(stage, aws);
   source = await furnishMachines(aws);
   worker = stage.worker(machineWorker(aws));
+  await worker;
+});
+beforeEach(async () => {
+  if (!isSecondAttempt()) return;
+  await endFirstAttempts(stage.client);
+  const left = (await machines.living()).map(({ InstanceId = '' }) => InstanceId).filter((id) => id !== source);
+  if (left.length > 0) await machines.ec2().send(new TerminateInstancesCommand({ InstanceIds: left }));
+  if ((await worker).exit) worker = stage.worker(machineWorker(aws));
   await worker;
 });
 afterEach(() => aws.control.reset());
@@ -176,7 +185,7 @@ test('backed up, lost, restored: aborted first and nothing is left of it; then a
 test('killed in RunInstances, SendCommand and TerminateInstances: one machine, each command once, none left but others’', async () => {
   const foreign = await aws.control.machines.create({
     name: 'of another run',
-    tags: { 'cutover:migration': 'killed', 'cutover:run': 'another' },
+    tags: { 'cutover:migration': named('killed'), 'cutover:run': 'another' },
   });
   const { seen } = lookAtTheEnd('cat /srv/count');
   const killed = [
@@ -232,7 +241,7 @@ test('a step that is not proven, and one that is skipped, are never told as done
 });
 
 test('the switch: aborted in the middle of it, its hooks are undone before the machine goes; then to its end', async () => {
-  const log = join(stage.dir, 'switched');
+  const log = join(stage.dir, named('switched'));
   const say = (word: string) => ['bash', '-c', `echo ${word} $CUTOVER_TARGET_HOST >> ${log}`];
   const hook = (word: string, more: object = {}) => ({
     type: 'command',
@@ -271,7 +280,7 @@ test('an image that is not whole is not restored from, nor one that is not there
   await untilStatus(failed, 'the backup failed', isParked);
   const [image] = await machines.images('broken');
   await wanted('of-broken', { image: image!.ImageId }, /cannot be restored from: .*no room/);
-  await wanted('of-broken-too', { latestOf: { migration: 'broken' } }, /no complete image by broken/);
+  await wanted('of-broken-too', { latestOf: { migration: named('broken') } }, /no complete image by broken/);
   await wanted('of-none', { image: 'ami-0123456789abcdef0' }, /there is none in this account/);
   await failed.abort({ by: 'test' });
   await untilStatus(failed, 'aborted', isAborted);
@@ -287,6 +296,7 @@ test('bad values in the file are refused with what is expected', async () => {
     expect(await problemsOf(restore('bad', more))).toMatch(text);
   await refused({ from: {} }, /image: ami-/);
   await refused({ drill: true, switch: [{ type: 'command', run: ['true'] }] }, /drill must not send anybody/);
+  await refused({ schedule: { every: '1d' } }, /with drill: true only: each run would make one more machine/);
   await refused({ steps: [{ name: 'rm', type: 'remove', paths: ['/opt'] }] }, /at least two levels/);
   await refused({ steps: [{ name: 'rm', type: 'remove', paths: ['/etc/ssh'] }] }, /system’s own directories/);
   await refused({ steps: [{ name: 'rm', type: 'remove', paths: ['/opt/../etc'] }] }, /without \.\./);

@@ -1,6 +1,7 @@
 /** An image of a machine, or snapshots of its volumes: held by the file's commands, taken, let go, waited for, proven. */
 import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
 import type { CompleteBackup } from '../activities/machine/await-backup.ts';
+import type { BegunBackup } from '../activities/machine/remove-backup.ts';
 import type { Taken } from '../activities/machine/take-backup.ts';
 import type { MachineFacts } from '../activities/ec2/instance.ts';
 import type { MigrationInput } from '../spec/contract.ts';
@@ -26,7 +27,7 @@ export async function machineBackup(input: MigrationInput<MachineBackup>): Promi
     plan: machineBackupPlan(input.migration),
     undo: {
       thaw: (arg: { machine: MachineFacts; attempt: number }, run) => runbook.undoFreeze(run, arg),
-      'remove-backup': (_arg, run) => runbook.remove(run),
+      'remove-backup': (begun: BegunBackup, run) => runbook.remove(run, begun),
     },
     body: (run) => runbook.run(run),
     afterAbort: async (run) => {
@@ -84,22 +85,29 @@ class MachineBackupRunbook {
     const attempt = this.attempts(run);
     const name = `${nameOfRun(runIdentity(this.input, run), LONGEST_NAME)}${tryName === '1' ? '' : `-${tryName}`}`;
     const freeze = { ours, instanceId: machine.id, attempt, migration };
-    run.arm({ id: 'backup', undo: 'remove-backup', arg: null, title: `the backup ${name}` });
+    const thaw = () =>
+      run.arm({ id: 'thaw', undo: 'thaw', arg: { machine, attempt }, title: `what before did on ${machine.id}` });
+    const begun = (imageId?: string) => {
+      const arg: BegunBackup = { at: Date.now(), volumes: machine.volumes.length, ...(imageId ? { imageId } : {}) };
+      run.arm({ id: 'backup', undo: 'remove-backup', arg, title: `the backup ${name}` });
+      // The last of the journal, so the first that an abort undoes.
+      if (run.isArmed('thaw')) thaw();
+    };
     let frozen = false;
     let thawed = { heldUntilNow: true, note: '' };
     let taken: Taken;
     try {
       if (migration.before.length > 0) {
-        if (migration.after.length > 0) {
-          // The last of the journal, so the first that an abort undoes.
-          run.arm({ id: 'thaw', undo: 'thaw', arg: { machine, attempt }, title: `what before did on ${machine.id}` });
-        }
+        if (migration.after.length > 0) thaw();
         await act.wait.freezeMachine.executeWithOptions({ summary: 'before, on the machine' }, [freeze]);
         frozen = true;
       }
-      taken = await act.quick.takeMachineBackup.executeWithOptions({ summary: `begin ${name}` }, [
-        { ours, name, machine, migration },
-      ]);
+      begun();
+      // Again at its end: where it failed, its last attempt may have made one until then, and nobody has heard of it.
+      taken = await act.quick.takeMachineBackup
+        .executeWithOptions({ summary: `begin ${name}` }, [{ ours, name, machine, migration }])
+        .finally(() => begun());
+      begun(taken.imageId);
     } finally {
       if (run.isArmed('thaw')) {
         thawed = await CancellationScope.nonCancellable(() =>
@@ -229,9 +237,9 @@ class MachineBackupRunbook {
     return { note };
   }
 
-  async remove(run: Run): Promise<{ note: string }> {
+  async remove(run: Run, begun: BegunBackup): Promise<{ note: string }> {
     return this.act.wait.removeMachineBackup.executeWithOptions({ summary: 'remove the backup' }, [
-      { ours: this.ours(run) },
+      { ours: this.ours(run), begun },
     ]);
   }
 }

@@ -1,5 +1,6 @@
 /** A new machine from an image: started, checked, put right step by step, switched to; or, as a drill, timed and ended. */
 import type { Chosen } from '../activities/machine/choose-backup.ts';
+import type { BegunMachine } from '../activities/machine/terminate.ts';
 import type { Launched } from '../activities/machine/launch.ts';
 import type { HookDone } from '../activities/hooks/run-hooks.ts';
 import type { MigrationInput } from '../spec/contract.ts';
@@ -19,7 +20,7 @@ export async function machineRestore(input: MigrationInput<MachineRestore>): Pro
   return conduct(input, {
     plan: machineRestorePlan(input.migration),
     undo: {
-      terminate: (_arg, run) => runbook.terminate(run),
+      terminate: (begun: BegunMachine, run) => runbook.terminate(run, begun),
       'undo-hooks': (arg: ToUndo) => runbook.undoHooks(arg),
     },
     body: (run) => runbook.run(run),
@@ -64,7 +65,7 @@ class MachineRestoreRunbook {
     if (migration.drill) {
       await run.step(
         'terminate',
-        () => this.terminate(run),
+        () => this.terminate(run, { at: Date.now(), instanceId: machine.instanceId }),
         ({ note }) => note,
       );
     }
@@ -84,11 +85,18 @@ class MachineRestoreRunbook {
       async () => {
         const ours = this.ours(run);
         const attempt = run.board.step('launch').tries;
-        run.arm({ id: 'machine', undo: 'terminate', arg: null, title: 'the machine that was made' });
-        const { instanceId } = await act.quick.launchMachine.executeWithOptions(
-          { summary: `RunInstances from ${chosen.imageId}` },
-          [{ ours, chosen, attempt, migration }],
-        );
+        const begun = (instanceId?: string) => {
+          const arg: BegunMachine = { at: Date.now(), ...(instanceId ? { instanceId } : {}) };
+          run.arm({ id: 'machine', undo: 'terminate', arg, title: 'the machine that was made' });
+        };
+        begun();
+        // Again at its end: where it failed, its last attempt may have made one until then, and nobody has heard of it.
+        const { instanceId } = await act.quick.launchMachine
+          .executeWithOptions({ summary: `RunInstances from ${chosen.imageId}` }, [
+            { ours, chosen, attempt, migration },
+          ])
+          .finally(() => begun());
+        begun(instanceId);
         return act.wait.awaitMachineRunning.executeWithOptions({ summary: `until ${instanceId} runs` }, [
           { ours, instanceId, migration },
         ]);
@@ -193,9 +201,9 @@ class MachineRestoreRunbook {
   }
 
   /** For undo and for a drill's end: what this run has made, by its tags, and nothing else. */
-  async terminate(run: Run): Promise<{ note: string }> {
+  async terminate(run: Run, begun: BegunMachine): Promise<{ note: string }> {
     const { note } = await this.act.wait.terminateMachine.executeWithOptions({ summary: 'terminate what was made' }, [
-      { ours: this.ours(run) },
+      { ours: this.ours(run), begun },
     ]);
     return { note };
   }

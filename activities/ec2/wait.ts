@@ -7,6 +7,14 @@ const POLL_MS = 5_000;
 /** What was just made may not be found yet (ansible amazon.aws#1321), ms. */
 export const NOT_YET_VISIBLE_MS = 120_000;
 
+/**
+ * The same, for what is looked at again and again: 120 s. A sandbox shows at once what was made, and is asked so much
+ * more often.
+ */
+export function notYetVisibleMs(): number {
+  return NOT_YET_VISIBLE_MS * (ec2PollMs() / POLL_MS);
+}
+
 /** So many readings in a row without a trace, before something counts as gone or never made. */
 export const READINGS_OF_NOTHING = 3;
 

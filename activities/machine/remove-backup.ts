@@ -3,17 +3,47 @@ import type { Image, Snapshot } from '@aws-sdk/client-ec2';
 import { addTags, deleteSnapshot, deregister, findImages, findSnapshots } from '../ec2/images.ts';
 import { imageState } from '../ec2/status-table.ts';
 import { oursFilters, TAG, tagsOf, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, READINGS_OF_NOTHING } from '../ec2/wait.ts';
+import { ec2PollMs, notYetVisibleMs, READINGS_OF_NOTHING } from '../ec2/wait.ts';
 import { waitUntil } from '../wait-until.ts';
 import type { Taken } from './take-backup.ts';
 
+/** A call of CreateImage or CreateSnapshots, for its undo. */
+export interface BegunBackup {
+  /** When it ended at the latest, or was given up, ms since 1970: from then on it takes a while to be seen. */
+  at: number;
+  /**
+   * What CreateImage answered. Undefined: there was no answer, and it may have been carried out all the same; or it is a
+   * set of snapshots, of which a call whose answer was lost may have made a second one.
+   */
+  imageId?: string;
+  /** How many snapshots an image of the machine has. */
+  volumes: number;
+}
+
 /**
  * Deregisters and deletes all that this run has made, and waits until it is gone. Nothing else is touched: by the tags
- * of the run alone. Runs as often as it likes.
+ * of the run alone. Runs as often as it likes. What was begun and is not seen is looked for as long as it may take
+ * to be seen; an image that was answered, only until it and its snapshots have been seen.
  * @throws cutover.Busy, cutover.Denied, cutover.Throttled, cutover.Unreachable
  */
-export async function removeMachineBackup({ ours }: { ours: Ours }): Promise<{ note: string }> {
-  return remove(ours, () => true);
+export async function removeMachineBackup({
+  ours,
+  begun,
+  notYetVisible = notYetVisibleMs(),
+}: {
+  ours: Ours;
+  begun?: BegunBackup;
+  /** ms */
+  notYetVisible?: number;
+}): Promise<{ note: string }> {
+  return remove(
+    ours,
+    () => true,
+    ({ images, snapshots }) => {
+      if (!begun || Date.now() - begun.at >= notYetVisible) return true;
+      return begun.imageId !== undefined && images.has(begun.imageId) && snapshots.size >= begun.volumes;
+    },
+  );
 }
 
 /**
@@ -27,8 +57,13 @@ export async function removeOtherCalls({ ours, taken }: { ours: Ours; taken: Tak
   );
 }
 
-async function remove(ours: Ours, isMeant: (tags: Record<string, string>) => boolean): Promise<{ note: string }> {
+async function remove(
+  ours: Ours,
+  isMeant: (tags: Record<string, string>) => boolean,
+  isAll: (seen: { images: Set<string>; snapshots: Set<string> }) => boolean = () => true,
+): Promise<{ note: string }> {
   const removed = new Set<string>();
+  const seen = { images: new Set<string>(), snapshots: new Set<string>() };
   let empty = 0;
   await waitUntil<{ images: Image[]; snapshots: Snapshot[] }>({
     intervalMs: ec2PollMs(),
@@ -38,7 +73,9 @@ async function remove(ours: Ours, isMeant: (tags: Record<string, string>) => boo
         ({ Tags, State }) => isMeant(tagsOf(Tags)) && State !== 'deregistered',
       );
       const snapshots = (await findSnapshots(filters, ours.aws)).filter(({ Tags }) => isMeant(tagsOf(Tags)));
+      for (const { SnapshotId = '' } of snapshots) seen.snapshots.add(SnapshotId);
       for (const { ImageId = '' } of images) {
+        seen.images.add(ImageId);
         await deregister(ImageId, ours.aws);
         removed.add(ImageId);
       }
@@ -53,9 +90,12 @@ async function remove(ours: Ours, isMeant: (tags: Record<string, string>) => boo
       return { images, snapshots };
     },
     // What was begun a moment ago may not be visible yet: seen once as nothing is not gone.
-    done: () => empty >= READINGS_OF_NOTHING,
+    done: () => empty >= READINGS_OF_NOTHING && isAll(seen),
     progress: ({ images, snapshots }) => ({
-      text: `${images.length} image(s) and ${snapshots.length} snapshot(s) to remove`,
+      text:
+        empty > 0 && !isAll(seen)
+          ? 'what was begun a moment ago may not be visible yet'
+          : `${images.length} image(s) and ${snapshots.length} snapshot(s) to remove`,
     }),
   });
   return { note: removed.size === 0 ? 'nothing was there' : `removed ${[...removed].join(', ')}` };

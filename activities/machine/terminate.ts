@@ -5,28 +5,49 @@ import { ec2 } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
 import { describeInstances, describeVolumes } from '../ec2/instance.ts';
 import { isOurs, oursFilters, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, READINGS_OF_NOTHING, waitedMs } from '../ec2/wait.ts';
+import { ec2PollMs, notYetVisibleMs, READINGS_OF_NOTHING, waitedMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 
 /** AWS ends a machine within minutes, ms. */
 const LIMIT_MS = 30 * 60_000;
 
+/** A call of RunInstances, for its undo. */
+export interface BegunMachine {
+  /** When it ended at the latest, or was given up, ms since 1970: from then on it takes a while to be seen. */
+  at: number;
+  /** What it answered. Undefined: there was no answer, and it may have been carried out all the same. */
+  instanceId?: string;
+}
+
 /**
  * Waits until it is terminated and its volumes are gone, those too that AWS keeps when a machine ends
- * (`DeleteOnTermination: false`). Runs as often as it likes.
+ * (`DeleteOnTermination: false`). Runs as often as it likes. One that was begun and is not seen is looked for as long as it
+ * may take to be seen.
  * @throws cutover.Denied (termination protection), cutover.Deadline naming what is left, cutover.Throttled,
  *   cutover.Unreachable; CancelledFailure
  */
-export async function terminateMachine({ ours }: { ours: Ours }): Promise<{ note: string; ids: string[] }> {
+export async function terminateMachine({
+  ours,
+  begun,
+  notYetVisible = notYetVisibleMs(),
+}: {
+  ours: Ours;
+  begun?: BegunMachine;
+  /** ms */
+  notYetVisible?: number;
+}): Promise<{ note: string; ids: string[] }> {
   const seen = new Set<string>();
+  const all = new Set<string>();
+  const isSeen = () =>
+    !begun || (begun.instanceId !== undefined && all.has(begun.instanceId)) || Date.now() - begun.at >= notYetVisible;
   let empty = 0;
   await waitUntil<{ machines: Instance[]; volumes: Volume[] }>({
     intervalMs: ec2PollMs(),
     read: async () => {
-      const machines = (await describeInstances(oursFilters(ours), ours.aws)).filter(
-        ({ State, Tags }) => State?.Name !== 'terminated' && isOurs(ours, Tags),
-      );
+      const found = (await describeInstances(oursFilters(ours), ours.aws)).filter(({ Tags }) => isOurs(ours, Tags));
+      for (const { InstanceId = '' } of found) all.add(InstanceId);
+      const machines = found.filter(({ State }) => State?.Name !== 'terminated');
       for (const { InstanceId = '', State } of machines) {
         seen.add(InstanceId);
         if (State?.Name !== 'shutting-down') await terminate(ours, InstanceId);
@@ -40,9 +61,12 @@ export async function terminateMachine({ ours }: { ours: Ours }): Promise<{ note
       return { machines, volumes };
     },
     // One that was started a moment ago may not be visible yet.
-    done: () => empty >= READINGS_OF_NOTHING,
+    done: () => empty >= READINGS_OF_NOTHING && isSeen(),
     progress: ({ machines, volumes }) => ({
-      text: `${machines.map(({ InstanceId, State }) => `${InstanceId} is ${State?.Name}`).join(', ') || 'no machine'}, ${volumes.length} volume(s)`,
+      text:
+        empty > 0 && !isSeen()
+          ? 'what was begun a moment ago may not be visible yet'
+          : `${machines.map(({ InstanceId, State }) => `${InstanceId} is ${State?.Name}`).join(', ') || 'no machine'}, ${volumes.length} volume(s)`,
     }),
   });
   const ids = [...seen];

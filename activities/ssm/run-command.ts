@@ -1,17 +1,11 @@
 /** One command on one machine, by SSM RunCommand: sent once, adopted after a crash, waited for to its end. */
 import { createHash } from 'node:crypto';
-import {
-  CancelCommandCommand,
-  GetCommandInvocationCommand,
-  ListCommandsCommand,
-  SendCommandCommand,
-  type GetCommandInvocationCommandOutput,
-} from '@aws-sdk/client-ssm';
-import { sleep } from '@temporalio/activity';
-import { CancelledFailure } from '@temporalio/common';
+import { SendCommandCommand, type GetCommandInvocationCommandOutput } from '@aws-sdk/client-ssm';
+import { Context, log, sleep } from '@temporalio/activity';
+import { CancelledFailure, type ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
 import type { CommandOutput } from '../../spec/machine.ts';
-import { ssm, ssmOnce } from '../aws/clients.ts';
+import { ssmOnce } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
 import { keep, kept } from '../aws/kept.ts';
 import { beat } from '../beat.ts';
@@ -19,6 +13,8 @@ import type { Ours } from '../ec2/tags.ts';
 import { ec2PollMs, NOT_YET_VISIBLE_MS, waitedMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { redact } from '../secrets/redact.ts';
+import { CANCEL_WAIT_MS, endSent } from './end-command.ts';
+import { commentOf, readInvocation, sentCommands } from './sent-commands.ts';
 import { commandState, type CommandMeaning } from './status-table.ts';
 import { runOnce } from './wrapped-script.ts';
 
@@ -52,65 +48,59 @@ export interface CommandResult {
 const LEAST_DELIVERY_S = 30;
 /** Beyond delivery and run, before an answer is given up, ms. */
 const GRACE_MS = 60_000;
-/** SSM's limit for Comment. */
-const COMMENT_CHARS = 100;
 
 /**
  * Runs the script to its end. How it ended is the result: a script that failed is no error here.
  * @throws cutover.Busy never: a machine without its agent is waited for until `agentTimeoutMs`, then cutover.Deadline;
  *   cutover.Deadline where the command does not end; cutover.Denied, cutover.Throttled, cutover.Unreachable;
- *   CancelledFailure, after the command was cancelled too
+ *   CancelledFailure, after the command has ended too; its message says where it may still run
  */
-export async function runOnMachine(args: CommandArgs): Promise<CommandResult> {
-  const commandId = (await findSent(args)) ?? (await sendWhenThere(args));
-  keep({ [`command ${args.label}`]: commandId });
+export async function runOnMachine(args: CommandArgs, cancelWaitMs = CANCEL_WAIT_MS): Promise<CommandResult> {
+  // An earlier attempt may have sent it.
+  const call: Call = { begun: Context.current().info.attempt > 1 };
   try {
-    return await untilEnded(args, commandId);
+    call.commandId = (await findSent(args)) ?? (await sendWhenThere(args, call));
+    keep({ [`command ${args.label}`]: call.commandId });
+    return await untilEnded(args, call.commandId);
   } catch (error) {
+    // Not where the worker is shut down, or this attempt was given up: the next attempt goes on with the command.
+    if (Context.current().cancellationDetails?.cancelRequested !== true) throw error;
+    if (call.commandId === undefined && !call.begun) throw error;
     // Left alone it would go on beside the undo of what it does.
-    if (error instanceof CancelledFailure) await cancel(args, commandId);
-    throw error;
+    const left = await endSent(args, call.commandId, cancelWaitMs);
+    if (left === undefined) throw error;
+    log.warn(left);
+    throw new CancelledFailure(left, [left], error as Error);
   }
 }
 
-/** `cutover <migration> <run> <label>`: in the console it says whose it is, and to us that it was sent. */
-function commentOf({ ours, label }: CommandArgs): string {
-  const comment = `cutover ${ours.migrationId} ${ours.run} ${label}`;
-  if (comment.length <= COMMENT_CHARS) return comment;
-  const digest = createHash('sha256').update(comment).digest('hex').slice(0, 12);
-  return `${comment.slice(0, COMMENT_CHARS - 13)} ${digest}`;
+interface Call {
+  /** SendCommand may have been carried out. */
+  begun: boolean;
+  commandId?: string;
 }
 
 async function findSent(args: CommandArgs): Promise<string | undefined> {
   const known = kept<Record<string, string>>()[`command ${args.label}`];
   if (known !== undefined) return known;
-  const { instanceId, ours } = args;
-  const comment = commentOf(args);
-  try {
-    for (let token: string | undefined, more = true; more; more = token !== undefined) {
-      const answer = await ssm(ours.aws).send(
-        new ListCommandsCommand({ InstanceId: instanceId, ...(token ? { NextToken: token } : {}) }),
-      );
-      for (const command of answer.Commands ?? []) {
-        if (command.Comment !== comment || !command.CommandId) continue;
-        const { meaning } = commandState(command.Status, command.StatusDetails);
-        if (args.repeatable !== true || meaning === 'pending' || meaning === 'ok') return command.CommandId;
-      }
-      token = answer.NextToken || undefined;
-    }
-    return undefined;
-  } catch (error) {
-    // SSM does not know a machine whose agent has never been there: nothing was sent to it.
-    if (isCode(error, 'InvalidInstanceId')) return undefined;
-    throw awsFailure(error, `ListCommands of ${instanceId}`);
-  }
+  const sent = await sentCommands(args);
+  return sent.find(({ meaning }) => args.repeatable !== true || meaning === 'pending' || meaning === 'ok')?.id;
 }
 
-async function sendWhenThere(args: CommandArgs): Promise<string> {
+async function sendWhenThere(args: CommandArgs, call: Call): Promise<string> {
   const { instanceId, label, agentTimeoutMs } = args;
+  const { begun } = call;
   for (;;) {
-    const sent = await send(args);
-    if (sent !== undefined) return sent;
+    call.begun = true;
+    try {
+      const sent = await send(args);
+      if (sent !== undefined) return sent;
+      call.begun = begun;
+    } catch (error) {
+      // Any other error is AWS's own answer, and so a refusal.
+      call.begun = begun || (error as ApplicationFailure).type === ErrorType.unreachable;
+      throw error;
+    }
     beat({ progress: { text: `${label}: the SSM agent of ${instanceId} is not there` } });
     if (waitedMs() > agentTimeoutMs) {
       throw permanent(ErrorType.deadline, `${label}: SSM does not reach ${instanceId}: its agent is not online`, {
@@ -177,19 +167,6 @@ async function untilEnded(args: CommandArgs, commandId: string): Promise<Command
   }
 }
 
-async function readInvocation(
-  { ours, instanceId }: CommandArgs,
-  commandId: string,
-): Promise<GetCommandInvocationCommandOutput | undefined> {
-  try {
-    return await ssm(ours.aws).send(new GetCommandInvocationCommand({ CommandId: commandId, InstanceId: instanceId }));
-  } catch (error) {
-    // Right after SendCommand it is not there yet.
-    if (isCode(error, 'InvocationDoesNotExist')) return undefined;
-    throw awsFailure(error, `GetCommandInvocation ${commandId}`);
-  }
-}
-
 function resultOf(
   commandId: string,
   invocation: GetCommandInvocationCommandOutput,
@@ -205,12 +182,4 @@ function resultOf(
     stdout: redact(invocation.StandardOutputContent ?? ''),
     stderr: redact(invocation.StandardErrorContent ?? ''),
   };
-}
-
-async function cancel({ ours, instanceId }: CommandArgs, commandId: string): Promise<void> {
-  try {
-    await ssm(ours.aws).send(new CancelCommandCommand({ CommandId: commandId, InstanceIds: [instanceId] }));
-  } catch {
-    // It has ended, or AWS is away: the abort must go on, and the script's own timeout ends it.
-  }
 }

@@ -18,6 +18,7 @@ import { itemOf } from '../../sandbox/furnish-dynamodb.ts';
 import { startMoto } from '../../sandbox/runtime/moto.ts';
 import type { ExportResult } from '../../spec/dynamodb-export-state.ts';
 import type { MigrationStatus } from '../../spec/status.ts';
+import { named } from './second-attempt.ts';
 import type { Stage } from './stage.ts';
 
 export type Item = Record<string, AttributeValue>;
@@ -144,7 +145,8 @@ export class DynamoDbScene {
   }
 
   start(migration: Record<string, unknown>): Promise<MigrationHandle> {
-    const file = { crashDetection: '2s', aws: { region: this.aws.region }, ...migration };
+    const id = named(String(migration['id']));
+    const file = { crashDetection: '2s', aws: { region: this.aws.region }, ...migration, id };
     return startMigration(this.stage.client, { migration: file as never });
   }
 }

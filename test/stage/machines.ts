@@ -16,6 +16,7 @@ import { parse } from 'yaml';
 import { startMigration, WrongFile, type MigrationHandle } from '../../client/index.ts';
 import { startAws, type Aws } from '../../sandbox/aws/index.ts';
 import { ensureTool } from '../../sandbox/runtime/tools.ts';
+import { named } from './second-attempt.ts';
 import type { Stage } from './stage.ts';
 
 export async function openMachinesAws(stage: Stage): Promise<Aws> {
@@ -84,11 +85,13 @@ export class Machines {
 }
 
 function tagged(migration: string | undefined) {
-  return migration === undefined ? {} : { Filters: [{ Name: 'tag:cutover:migration', Values: [migration] }] };
+  return migration === undefined ? {} : { Filters: [{ Name: 'tag:cutover:migration', Values: [named(migration)] }] };
 }
 
+/** A second attempt of a test begins migrations of its own, and is shown theirs by the names of the first. */
 export function begin(stage: Stage, migration: Record<string, unknown>): Promise<MigrationHandle> {
-  return startMigration(stage.client, { migration: { crashDetection: '2s', ...migration } as never });
+  const id = named(String(migration['id']));
+  return startMigration(stage.client, { migration: { crashDetection: '2s', ...migration, id } as never });
 }
 
 /** What is wrong with a file that is refused. @throws Error where it is not */

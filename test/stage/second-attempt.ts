@@ -19,3 +19,18 @@ export async function endFirstAttempt(client: Client, id: string): Promise<void>
     // Not started, or ended already.
     .catch(() => undefined);
 }
+
+/** Ends all that the first attempt left running, where it used ids of its own. For `beforeEach`. */
+export async function endFirstAttempts(client: Client): Promise<void> {
+  if (!isSecondAttempt()) return;
+  for await (const { workflowId } of client.workflow.list({ query: "ExecutionStatus = 'Running'" })) {
+    await endFirstAttempt(client, workflowId);
+  }
+}
+
+const SECOND = '-2nd';
+
+/** A name of its own for each attempt; a name that is one already stays. */
+export function named(id: string): string {
+  return isSecondAttempt() && !id.endsWith(SECOND) ? `${id}${SECOND}` : id;
+}

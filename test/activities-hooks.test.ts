@@ -210,6 +210,21 @@ describe('webhook', () => {
     });
   });
 
+  test('the key is of this use of the hooks alone; a receiver that keeps answers does the work of each', async () => {
+    for (const use of ['run-1/1', 'run-1/2', 'run-2/1']) {
+      const { done } = await run(hooks(webhook({ undo: { url: `${receiverUrl}/back` } })), { run: use });
+      await activity().run(undoHooks, {
+        ...base,
+        run: use,
+        hooks: hooks(webhook({ undo: { url: `${receiverUrl}/back` } })),
+        done,
+      });
+    }
+    expect(received.map(({ headers }) => headers['idempotency-key'])).toEqual(
+      ['run-1/1', 'run-1/2', 'run-2/1'].flatMap((use) => [`orders/${use}/0`, `orders/${use}/0/undo`]),
+    );
+  });
+
   test('5xx, 429 and a cut connection are tried again with the same key', async () => {
     reply = (n) => [{ status: 500 }, 'cut' as const, { status: 429 }][n - 1] ?? { status: 200 };
     await run(hooks(webhook()));

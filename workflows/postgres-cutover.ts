@@ -14,6 +14,7 @@ import { reasonOf } from './failure-reason.ts';
 import { HookList } from './hook-list.ts';
 import type { ReplicationEngine } from './postgres-replication.ts';
 import { requireStillReady } from './preflight-passed.ts';
+import { hooksRun } from './run-identity.ts';
 import type { Run } from './runbook.ts';
 
 export class PostgresCutover {
@@ -61,7 +62,7 @@ export class PostgresCutover {
     await this.lookAhead(run, plan);
     const byHand = plan.tables.some(({ treatment }) => treatment === 'by-hand');
     const ahead = byHand ? await this.copyAhead(plan) : { tables: [] };
-    await this.runHooks(this.services, 'stop the services');
+    await this.runHooks(run, this.services, 'stop the services');
     const fence = await this.phase(section, 'fence', budgets.fence, (options) =>
       this.act.quick.fencePostgres.executeWithOptions({ ...options, summary: 'fence, marker' }, [
         { migration, cutover: number },
@@ -123,7 +124,7 @@ export class PostgresCutover {
       list.undone();
       if (list.hooks.length === 0) continue;
       list.prepared = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
-        this.hookArgs(list),
+        this.hookArgs(run, list),
       ]);
     }
   }
@@ -153,7 +154,7 @@ export class PostgresCutover {
         { migration, cutover: number },
       ]),
     );
-    await section.phase('switch', sum(this.traffic.hooks), () => this.runHooks(this.traffic, 'switch'));
+    await section.phase('switch', sum(this.traffic.hooks), () => this.runHooks(run, this.traffic, 'switch'));
     run.board.update(() => {
       if (this.fence) section.attempt.writePauseMs = Date.now() - this.fence.raisedAt;
     });
@@ -184,11 +185,11 @@ export class PostgresCutover {
 
   /** Traffic back, fence lifted, services started, replication going on. Each may run twice. */
   async undo(run: Run): Promise<{ note: string }> {
-    await this.undoHooks(this.traffic);
+    await this.undoHooks(run, this.traffic);
     const { detail } = await this.act.undo.liftPostgresFence.executeWithOptions({ summary: 'lift the fence' }, [
       { migration: this.migration },
     ]);
-    await this.undoHooks(this.services);
+    await this.undoHooks(run, this.services);
     // An abort takes the replication down right after this.
     if (this.stopped && !run.aborting) await this.engine.resume();
     this.stopped = false;
@@ -197,7 +198,7 @@ export class PostgresCutover {
 
   /** What of the switch is left, once there is no way back: the operator may retry or skip it. */
   async switch(run: Run): Promise<void> {
-    await run.step('switch', () => this.runHooks(this.traffic, 'switch'));
+    await run.step('switch', () => this.runHooks(run, this.traffic, 'switch'));
     run.opened();
   }
 
@@ -213,11 +214,11 @@ export class PostgresCutover {
     ]);
   }
 
-  private async runHooks(list: HookList, what: string): Promise<void> {
+  private async runHooks(run: Run, list: HookList, what: string): Promise<void> {
     if (list.hooks.length === 0) return;
     try {
       const { done } = await this.act.wait.runHooks.executeWithOptions({ summary: `${what}: ${list.titles}` }, [
-        { ...this.hookArgs(list), from: list.from, before: list.before },
+        { ...this.hookArgs(run, list), from: list.from, before: list.before },
       ]);
       list.note(done);
       list.from = list.hooks.length;
@@ -227,17 +228,25 @@ export class PostgresCutover {
     }
   }
 
-  private async undoHooks(list: HookList): Promise<void> {
+  private async undoHooks(run: Run, list: HookList): Promise<void> {
     if (list.done.length === 0) return;
     await this.act.wait.undoHooks.executeWithOptions({ summary: `undo: ${list.titles}` }, [
-      { ...this.hookArgs(list), done: list.done },
+      { ...this.hookArgs(run, list), done: list.done },
     ]);
     list.undone();
   }
 
-  private hookArgs(list: HookList) {
+  private hookArgs(run: Run, list: HookList) {
     const { id, target, aws } = this.migration;
-    return { migrationId: id, hooks: list.hooks, target: { host: target.host, port: target.port }, aws };
+    // Two lists in one pass: the first webhook of the one is not the first of the other.
+    const which = list === this.services ? 'stop-services' : 'switch';
+    return {
+      migrationId: id,
+      run: `${hooksRun(run.status.cutovers.length)}/${which}`,
+      hooks: list.hooks,
+      target: { host: target.host, port: target.port },
+      aws,
+    };
   }
 
   private get copyQueue(): string {

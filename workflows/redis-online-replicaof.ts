@@ -6,6 +6,7 @@ import { activityProxies, criticalOptions } from './activity-options.ts';
 import type { Outcome } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
 import type { RedisOnlineEngine } from './redis-online-engine.ts';
+import { hooksRun } from './run-identity.ts';
 
 // Temporal's own limit lies beyond the activity's: the activity ends itself, and knows what it did.
 const SLACK_MS = 15_000;
@@ -48,7 +49,7 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
                   ...criticalOptions(input, budget + SLACK_MS, budgets.fence),
                   summary: 'fence, drain, promote, canary, switch',
                 },
-                [{ migration, cutover, hooksBefore: list.before }],
+                [{ migration, cutover, hooksBefore: list.before, hooksRun: hooksRun(cutover) }],
               ),
             );
           } catch (error) {

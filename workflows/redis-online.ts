@@ -18,6 +18,7 @@ import type { Attached, RedisOnlineEngine } from './redis-online-engine.ts';
 import { preflightStep, requireStillReady } from './preflight-passed.ts';
 import { redisOnlinePlan } from './redis-online-plan.ts';
 import { replicaOfEngine } from './redis-online-replicaof.ts';
+import { hooksRun } from './run-identity.ts';
 import { conduct, type Run } from './runbook.ts';
 
 // At the gate nothing is urgent; what matters there is that a thousand waiting migrations stay cheap.
@@ -249,13 +250,19 @@ class RedisOnlineRunbook {
     this.hooks.undone();
     if (migration.switch.length === 0) return;
     this.hooks.prepared = await this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [
-      this.hookArgs(attached),
+      this.hookArgs(run, attached),
     ]);
   }
 
-  private hookArgs({ target }: Attached) {
+  private hookArgs(run: Run, { target }: Attached) {
     const { id: migrationId, switch: hooks, aws } = this.migration;
-    return { migrationId, hooks, target: { host: target.host, port: target.port }, aws };
+    return {
+      migrationId,
+      run: hooksRun(run.status.cutovers.length),
+      hooks,
+      target: { host: target.host, port: target.port },
+      aws,
+    };
   }
 
   async liftFence(): Promise<{ note: string }> {
@@ -297,7 +304,7 @@ class RedisOnlineRunbook {
       if (list.hooks.length === 0) return;
       try {
         await this.act.wait.runHooks.executeWithOptions({ summary: list.titles }, [
-          { ...this.hookArgs(attached), from: list.from, before: list.before },
+          { ...this.hookArgs(run, attached), from: list.from, before: list.before },
         ]);
       } catch (error) {
         list.failed(reasonOf(error).facts);

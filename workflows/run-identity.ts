@@ -30,6 +30,14 @@ export function runIdentity(input: MigrationInput, run: Run): RunIdentity {
   };
 }
 
+/**
+ * For the hooks' `run`: one pass through the critical section of one run.
+ * @param cutover from 1; after one that was undone the hooks are used again, and are not a repeat
+ */
+export function hooksRun(cutover: number): string {
+  return `${workflowInfo().firstExecutionRunId}/${cutover}`;
+}
+
 /** A name of at most `longest` characters for what this run makes: the file's id, shortened, and the stamp. */
 export function nameOfRun({ migrationId, stamp }: RunIdentity, longest = 40): string {
   return `${migrationId.slice(0, longest - stamp.length - 1).replace(/-+$/, '')}-${stamp}`;

@@ -7,6 +7,8 @@ import { permanent } from '../errors.ts';
 
 export interface HookContext {
   migrationId: string;
+  /** Of HooksArgs. */
+  run?: string;
   /** In the file's list, from 0. */
   index: number;
   /** What an undo runs for is the same target: the hook's texts must come out the same. */

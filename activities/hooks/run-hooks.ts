@@ -32,6 +32,12 @@ export interface HookDone {
 
 export interface HooksArgs {
   migrationId: string;
+  /**
+   * What tells this use of the hooks from every other: the run, and where one run may undo them and use them again, or has
+   * two lists, that too. Part of a webhook's Idempotency-Key: a receiver would answer another use's key from its memory,
+   * and do nothing.
+   */
+  run?: string;
   hooks: Hook[];
   /** Where the application is to be sent. */
   target: { host: string; port: number };
@@ -146,13 +152,17 @@ async function inHook<T>(
   hook: Hook,
   use: (context: HookContext) => Promise<T>,
 ): Promise<T> {
-  const { migrationId, hooks, target, aws = {} } = args;
+  const { migrationId, run, hooks, target, aws = {} } = args;
   const name = `hook ${index + 1}/${hooks.length} ${hookTitle(hook)}`;
   const say = (text: string) =>
     beat({ progress: { text: redact(`${name}: ${text}`), done: index, total: hooks.length } });
   say(doing);
   try {
-    return await withinTimeout(hook.timeout, { migrationId, index, target, aws, say }, use);
+    return await withinTimeout(
+      hook.timeout,
+      { migrationId, ...(run === undefined ? {} : { run }), index, target, aws, say },
+      use,
+    );
   } catch (error) {
     if (error instanceof CancelledFailure) throw error;
     const known = error instanceof ApplicationFailure ? error : undefined;

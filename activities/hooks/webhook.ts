@@ -20,12 +20,17 @@ const PASSING = [408, 425, 429];
 
 /** @throws cutover.Hook for an answer that will not change (4xx, a redirect); retried by the caller: 5xx, no answer */
 export async function runWebhook(hook: WebhookHook, context: HookContext): Promise<void> {
-  await call(hook, `${context.migrationId}/${context.index}`, context);
+  await call(hook, keyOf(context), context);
 }
 
 /** Calls the file's undo address, if it names one. */
 export async function undoWebhook(hook: WebhookHook, context: HookContext): Promise<void> {
-  if (hook.undo) await call(hook.undo, `${context.migrationId}/${context.index}/undo`, context);
+  if (hook.undo) await call(hook.undo, `${keyOf(context)}/undo`, context);
+}
+
+/** The same for every try of one use of the hook, and of no other use: see HooksArgs.run. */
+function keyOf({ migrationId, run, index }: HookContext): string {
+  return [migrationId, ...(run === undefined ? [] : [run]), index].join('/');
 }
 
 async function call(http: HttpCall, key: string, context: HookContext): Promise<void> {

@@ -26,6 +26,8 @@ export interface SwitchOverInput {
   cutover: number;
   /** From prepareHooks, before the fence. */
   hooksBefore: Pick<HookDone, 'index' | 'undoState'>[];
+  /** The hooks' HooksArgs.run. */
+  hooksRun?: string;
 }
 
 export interface SwitchOverResult {
@@ -127,6 +129,7 @@ async function holdAndSwitch(input: SwitchOverInput, held: Held): Promise<Switch
     await timed('switch', hookBudget, () =>
       runHooks({
         migrationId: migration.id,
+        ...(input.hooksRun === undefined ? {} : { run: input.hooksRun }),
         hooks: migration.switch,
         target: { host, port },
         aws: migration.aws,

@@ -1,6 +1,7 @@
 /** Snapshots: of which node, adopted or refused, failed by vanishing or by an event, one part per shard. */
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { awaitSnapshot } from '../activities/elasticache/await-snapshot.ts';
+import { removeSnapshot } from '../activities/elasticache/backup.ts';
 import { createSnapshot, deleteSnapshot, planSnapshot, type SnapshotPlan } from '../activities/elasticache/snapshot.ts';
 import {
   activity,
@@ -243,6 +244,29 @@ describe('awaitSnapshot', () => {
     });
     snapshots(snapshot('pondering'), snapshot('available'));
     expect(await wait()).toMatchObject({ status: 'available' });
+  });
+});
+
+describe('removeSnapshot', () => {
+  // 4.8 s until one that is not listed counts as never made.
+  beforeEach(() => void vi.stubEnv('CUTOVER_AWS_POLL_MS', '200'));
+  const remove = (begunAt: number) => activity().run(removeSnapshot, { ...ids, begunAt });
+  test('waits for one that is listed only later, and not long after the call', async () => {
+    aws.on('ListTagsForResource', mine);
+    aws.on('DeleteSnapshot', { Snapshot: { SnapshotName: 'nightly' } });
+    snapshots(none, none, snapshot('available'), none);
+    expect(await remove(Date.now())).toEqual({ removed: true });
+    expect(aws.called('DeleteSnapshot')).toBe(1);
+    snapshots(none);
+    const before = aws.called('DescribeSnapshots');
+    expect(await remove(Date.now() - 600_000)).toEqual({ removed: false });
+    expect(aws.called('DescribeSnapshots')).toBe(before + 1);
+  });
+  test("another one's is told apart from a deleted one", async () => {
+    aws.on('ListTagsForResource', theirs);
+    snapshots(snapshot('available'));
+    expect(await remove(Date.now())).toEqual({ removed: false, notOurs: true });
+    expect(aws.called('DeleteSnapshot')).toBe(0);
   });
 });
 

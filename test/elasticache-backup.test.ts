@@ -1,5 +1,9 @@
 /** A snapshot on demand: done, failed, aborted, tried again, with the worker killed in the middle, and over shards. */
-import { DescribeReplicationGroupsCommand, DescribeSnapshotsCommand } from '@aws-sdk/client-elasticache';
+import {
+  DescribeReplicationGroupsCommand,
+  DescribeSnapshotsCommand,
+  ModifyReplicationGroupCommand,
+} from '@aws-sdk/client-elasticache';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startMigration, type MigrationHandle } from '../client/index.ts';
 import type { Aws } from '../sandbox/aws/index.ts';
@@ -182,19 +186,28 @@ test('retention deletes what this migration made and the file does not keep, and
   expect(new Set(names)).toEqual(new Set([`${id}-foreign`, `${id}-three`]));
 });
 
-test('aborted while old ones are deleted, the new one stays and is named', async () => {
+test('aborted while old ones are deleted, the new one stays and is named; so do daily settings that somebody changed', async () => {
   const id = named('cut');
   await createGroup(aws, id);
   await untilStatus(await backup(id, { snapshotName: `${id}-one` }), 'done', isDone);
-  const last = await backup(id, { snapshotName: `${id}-two`, retention: { keepLast: 1 } });
+  const last = await backup(id, {
+    snapshotName: `${id}-two`,
+    daily: { retentionLimit: 7, window: '15:00-16:00' },
+    retention: { keepLast: 1 },
+  });
   let asked = false;
   aws.control.onCall('DeleteSnapshot', 'before', async () => {
     if (asked) return;
     asked = true;
+    await changeDaily(id, 3);
     await last.abort({ by: 'test' });
   });
   const status = await untilStatus(last, 'aborted', (s) => s.phase === 'aborted');
-  expect(status.leftovers).toEqual([`the snapshot ${id}-two of ${id}`]);
+  expect(status.leftovers).toEqual([
+    `the snapshot ${id}-two of ${id}`,
+    expect.stringMatching(/are 3 day\(s\) .*\(it set 7 day\(s\) at 15:00-16:00 UTC; before it: off\)/),
+  ]);
+  expect(await daily(id)).toMatchObject({ limit: 3 });
   expect((await snapshots(id)).map((s) => s.SnapshotName)).toContain(`${id}-two`);
 });
 
@@ -215,6 +228,22 @@ async function daily(id: string) {
       window: group.SnapshotWindow,
       of: group.SnapshottingClusterId,
     };
+  } finally {
+    client.destroy();
+  }
+}
+
+async function changeDaily(id: string, limit: number): Promise<void> {
+  const client = elastiCacheClient(aws);
+  try {
+    await client.send(
+      new ModifyReplicationGroupCommand({
+        ReplicationGroupId: id,
+        ApplyImmediately: true,
+        SnapshotRetentionLimit: limit,
+        SnapshottingClusterId: `${id}-002`,
+      }),
+    );
   } finally {
     client.destroy();
   }

@@ -2,6 +2,7 @@
 import {
   CreateSnapshotCommand,
   DeleteReplicationGroupCommand,
+  DeleteSnapshotCommand,
   DescribeReplicationGroupsCommand,
   DescribeSnapshotsCommand,
   ListTagsForResourceCommand,
@@ -208,4 +209,52 @@ test('deleted by somebody else without a final snapshot, it is never called done
   const left = await snapshotsOf(id);
   expect(left.map((s) => s.SnapshotStatus)).toEqual(['available']);
   expect(aborted.leftovers).toEqual([`the snapshot ${left[0]!.SnapshotName} of ${id}`]);
+});
+
+test('a snapshot that vanishes before the proof: never done, no retry for ever, and the abort says which is not proven', async () => {
+  const id = named('robbed');
+  await createGroup(aws, id);
+  const handle = await retire(id);
+  await untilStatus(handle, 'at the gate', atGate);
+  const [first] = await snapshotsOf(id);
+  let robbed = false;
+  // The final snapshot is tagged where `prove` begins.
+  aws.control.onCall('AddTagsToResource', 'before', async () => {
+    if (robbed) return;
+    robbed = true;
+    await asking((client) => client.send(new DeleteSnapshotCommand({ SnapshotName: first!.SnapshotName })));
+  });
+  await handle.approve({ by: 'test', confirm: id });
+  const parked = await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
+  expect(parked.operator).toMatchObject({ step: 'prove', choices: ['retry', 'abort'] });
+  expect(parked.warnings.join()).toContain(`${id} is gone, and its snapshot ${first!.SnapshotName} is not proven`);
+  await handle.abort({ by: 'test' });
+  const aborted = await untilStatus(handle, 'aborted', (s) => s.phase === 'aborted');
+  expect(aborted.leftovers).toHaveLength(2);
+  expect(aborted.leftovers.join('; ')).toMatch(
+    new RegExp(`the snapshot ${first!.SnapshotName} of ${id}, which is not proven: `),
+  );
+  expect(aborted.leftovers.join('; ')).toContain(`the snapshot ${first!.SnapshotName}-final of ${id}`);
+});
+
+test('parked after the call, and somebody restores under the old name: the new group lives', async () => {
+  const id = named('reborn');
+  await createGroup(aws, id);
+  const handle = await retire(id);
+  await untilStatus(handle, 'at the gate', atGate);
+  const off = aws.control.onCall('DeleteReplicationGroup', 'after', async () => {
+    aws.control.failNext({ action: 'DescribeEvents', code: 'AccessDenied' });
+    await until('it is gone', async () => (await groupStatus(id)) === 'gone');
+  });
+  await handle.approve({ by: 'test', confirm: id });
+  const parked = await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
+  off();
+  // Only what failed may say that the deletion came to nothing, and this does not.
+  expect(parked.operator).toMatchObject({ step: 'delete', errorType: 'cutover.Denied', choices: ['retry'] });
+  await expect(handle.abort({ by: 'test' })).rejects.toThrow(/can’t be called back/);
+  await createGroup(aws, id);
+  await handle.retry({ by: 'test' });
+  await untilStatus(handle, 'done', isDone);
+  expect(await groupStatus(id)).toBe('available');
+  expect(await snapshotsOf(id)).toHaveLength(2);
 });

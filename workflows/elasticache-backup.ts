@@ -20,7 +20,7 @@ export async function elasticacheBackup(input: MigrationInput<ElastiCacheBackup>
       'keep-snapshot': keptSnapshotUndo,
       'remove-export': (name: string) => backup.removeExport(name),
       'keep-export': (where: string) => Promise.resolve({ note: `${where} stays`, leftovers: [where] }),
-      'restore-daily': (before: DailySettings) => backup.restoreDaily(before),
+      'restore-daily': (before: DailySettings, run) => backup.restoreDaily(before, run),
     },
     async body(run) {
       await preflightStep(run, () =>
@@ -136,11 +136,21 @@ class Backup {
     );
   }
 
-  async restoreDaily(before: DailySettings): Promise<{ note: string }> {
-    const { replicationGroup: id, timeout, aws } = this.migration;
-    await this.act.wait.applyDaily.executeWithOptions({ summary: 'put the daily settings back' }, [
-      { id, wanted: before, timeoutMs: timeout, aws },
-    ]);
+  async restoreDaily(before: DailySettings, run: Run): Promise<{ note: string; leftovers?: string[] }> {
+    const { replicationGroup: id, timeout, daily, aws } = this.migration;
+    const applied = (run.status.report['daily'] as { after?: DailySettings } | undefined)?.after;
+    const ours = applied ?? daily ?? before;
+    const { after, others } = await this.act.wait.applyDaily.executeWithOptions(
+      { summary: 'put the daily settings back' },
+      [{ id, wanted: before, unlessNot: ours, timeoutMs: timeout, aws }],
+    );
+    if (others) {
+      const now = `the daily snapshots of ${id} are ${inWords(after)}`;
+      return {
+        note: `${now}: somebody else's setting, which stays`,
+        leftovers: [`${now}, which this run did not set (it set ${inWords(ours)}; before it: ${inWords(before)})`],
+      };
+    }
     return { note: `the daily snapshots of ${id} are as before: ${inWords(before)}` };
   }
 

@@ -1,8 +1,10 @@
 /** A new replication group from a snapshot, verified; then the application's switch to it, or, as a drill, its deletion. */
+import { ApplicationFailure } from '@temporalio/workflow';
 import type { Restored, RestorePlan } from '../activities/elasticache/restore-group.ts';
 import type { MigrationInput } from '../spec/contract.ts';
 import type { ElastiCacheRestore } from '../spec/kind-elasticache-restore.ts';
 import type { MigrationStatus } from '../spec/status.ts';
+import { ErrorType } from '../spec/errors.ts';
 import { activityProxies } from './activity-options.ts';
 import { elasticacheRestorePlan } from './elasticache-restore-plan.ts';
 import { keptGroupUndo, switchTo, undoHooksUndo } from './elasticache-switch.ts';
@@ -15,6 +17,11 @@ interface Made {
   migrationId: string;
   run: string;
   aws: { region?: string | undefined };
+}
+
+interface ToDelete extends Made {
+  /** Until when the call may have been under way, epoch ms: a group that is not listed yet may still appear. */
+  begunAt?: number;
 }
 
 interface Begun {
@@ -33,7 +40,7 @@ export async function elasticacheRestore(input: MigrationInput<ElastiCacheRestor
   return conduct(input, {
     plan: elasticacheRestorePlan(input.migration),
     undo: {
-      'delete-group': (made: Made) => restore.deleteGroup(made),
+      'delete-group': (made: ToDelete) => restore.deleteGroup(made),
       'keep-group': keptGroupUndo,
       'undo-hooks': undoHooksUndo(restore.act, input.migration),
     },
@@ -82,10 +89,15 @@ class Restore {
         const since = await this.act.quick.backupWatermark.executeWithOptions({ summary: 'newest event' }, [
           { sources: [{ id }], aws },
         ]);
-        run.arm({ id: 'group', undo: 'delete-group', arg: made, title: `the replication group ${id}` });
-        await this.act.quick.createRestored.executeWithOptions({ summary: `CreateReplicationGroup ${id}` }, [
-          { ...made, migration, plan },
-        ]);
+        const begun = () => {
+          const arg: ToDelete = { ...made, begunAt: Date.now() };
+          run.arm({ id: 'group', undo: 'delete-group', arg, title: `the replication group ${id}` });
+        };
+        begun();
+        // Again at its end: its last attempt may have called until then, and nobody has heard the answer.
+        await this.act.quick.createRestored
+          .executeWithOptions({ summary: `CreateReplicationGroup ${id}` }, [{ ...made, migration, plan }])
+          .finally(begun);
         const restored = await this.act.wait.awaitRestored.executeWithOptions({ summary: `until ${id} is available` }, [
           { ...made, shape: plan.shape, since, timeoutMs: migration.timeout },
         ]);
@@ -138,22 +150,50 @@ class Restore {
     );
   }
 
-  private async endDrill(run: Run, { id }: Made): Promise<void> {
+  private async endDrill(run: Run, made: Made): Promise<void> {
     await run.step(
       'delete',
-      () => run.undoNow('group'),
-      () => `${id} is gone`,
+      async () => {
+        const { removed, note } = await this.deleteGroup(made);
+        // It was there when it was verified. Only a second try may find none: the first may have deleted it.
+        const gone = removed === 'gone' && run.board.step('delete').tries > 1;
+        if (removed !== 'yes' && !gone) throw notDeleted(removed, note);
+        run.disarm('group');
+        return { note };
+      },
+      ({ note }) => note,
     );
   }
 
-  async deleteGroup(made: Made): Promise<{ note: string }> {
-    const { removed } = await this.act.wait.removeMadeGroup.executeWithOptions({ summary: `delete ${made.id}` }, [
+  async deleteGroup(made: ToDelete): Promise<{ note: string; removed: 'yes' | 'gone' | 'not ours' }> {
+    const { id } = made;
+    const { removed, notOurs } = await this.act.wait.removeMadeGroup.executeWithOptions({ summary: `delete ${id}` }, [
       made,
     ]);
-    return {
-      note: removed ? `the replication group ${made.id} is deleted, and gone` : `there was no ${made.id} of ours`,
-    };
+    if (removed) return { removed: 'yes', note: `the replication group ${id} is deleted, and gone` };
+    return notOurs
+      ? {
+          removed: 'not ours',
+          note: `the replication group ${id} is not the one that this run made, and is left alone`,
+        }
+      : { removed: 'gone', note: `there is no replication group ${id}` };
   }
+}
+
+function notDeleted(removed: 'gone' | 'not ours', note: string): Error {
+  return ApplicationFailure.create({
+    type: removed === 'gone' ? ErrorType.notFound : ErrorType.notOurs,
+    nonRetryable: true,
+    message: `${note}: somebody deleted the drill’s group before its end`,
+    details: [
+      {
+        remedy:
+          removed === 'gone'
+            ? 'find out who did; a retry looks again and takes it as gone'
+            : 'look what has the name now; an abort leaves it alone',
+      },
+    ],
+  });
 }
 
 const inSeconds = (ms: number) => `${Math.round(ms / 1000)} s`;

@@ -1,4 +1,5 @@
 /** The application is sent to a restored group: a gate, then the file's hooks, and their way back. */
+import { workflowInfo } from '@temporalio/workflow';
 import type { GroupReading } from '../activities/elasticache/watch-group.ts';
 import type { HookDone } from '../activities/hooks/run-hooks.ts';
 import type { ElastiCacheRestore } from '../spec/kind-elasticache-restore.ts';
@@ -32,7 +33,7 @@ const note = (run: Run, state: HooksState) =>
   });
 
 function hookArgs({ id: migrationId, switch: hooks, aws }: ElastiCacheRestore, { host, port }: Address) {
-  return { migrationId, hooks, target: { host, port }, aws };
+  return { migrationId, run: workflowInfo().firstExecutionRunId, hooks, target: { host, port }, aws };
 }
 
 /** The gate `approve-switch` and the step `switch`. */

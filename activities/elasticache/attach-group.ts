@@ -21,7 +21,7 @@ export interface GroupInput {
   since: Watermark;
 }
 
-const POLL_MS = 5_000;
+export const POLL_MS = 5_000;
 // AWS retries an attachment "several times" before it gives up, and publishes no time.
 const ATTACH_TIMEOUT_MS = 60 * 60_000;
 const TEST_TIMEOUT_MS = 15 * 60_000;

@@ -7,11 +7,10 @@ import { keep, kept } from '../aws/kept.ts';
 import { beat } from '../beat.ts';
 import { permanent } from '../errors.ts';
 import { eventsSince, type EventSource, type ServiceEvent, type Watermark } from './events.ts';
+import { NOT_YET_LISTED_MS } from './not-yet-listed.ts';
 import { findSnapshot } from './snapshot.ts';
 import { snapshotStatusMeaning } from './status-table.ts';
 
-/** A new snapshot may not be listed at once. */
-const NOT_YET_LISTED_MS = 120_000;
 /** Readings of `available` with a node snapshot missing before that counts: the list may lag behind the status. */
 const INCOMPLETE_READINGS = 3;
 

@@ -1,10 +1,13 @@
 /** The activities of `elasticache-backup`, over snapshot.ts and await-snapshot.ts. */
 import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
+import { keep, kept } from '../aws/kept.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { pollInterval } from './attach-group.ts';
 import { awaitSnapshot, type AwaitSnapshotArgs, type SnapshotResult } from './await-snapshot.ts';
+import type { Removed } from './made-group.ts';
+import { mayStillAppear } from './not-yet-listed.ts';
 import { deleteSnapshot, findSnapshot, requireOurs, type SnapshotArgs } from './snapshot.ts';
 
 /** @throws as awaitSnapshot */
@@ -14,22 +17,38 @@ export async function awaitGroupSnapshot(args: Omit<AwaitSnapshotArgs, 'interval
 
 /**
  * Deletes our snapshot and waits until it is gone; one that is not ours is left alone: then ours was never made. Runs as
- * often as it likes. @throws as deleteSnapshot
+ * often as it likes.
+ * @param args.begunAt as removeMadeGroup's
+ * @throws as deleteSnapshot
  */
-export async function removeSnapshot(args: SnapshotArgs): Promise<void> {
-  await waitUntil({
+export async function removeSnapshot(args: SnapshotArgs & { begunAt?: number }): Promise<Removed> {
+  // Of an attempt that was lost, too: what it deleted is gone by now, and was there.
+  let removed = kept<{ removing: boolean }>().removing ?? false;
+  let seen = removed;
+  const last = await waitUntil({
     intervalMs: pollInterval(),
-    read: () =>
-      deleteSnapshot(args).catch((error: unknown) => {
+    read: async () => {
+      const { answer } = await deleteSnapshot(args).catch((error: unknown) => {
         const type = error instanceof ApplicationFailure ? error.type : undefined;
-        if (type === ErrorType.notOurs) return { answer: 'gone' as const };
+        if (type === ErrorType.notOurs) return { answer: 'not ours' as const };
         // AWS deletes none that is being taken or copied: asked again at the next turn.
-        if (type === ErrorType.busy) return { answer: 'deleting' as const };
+        if (type === ErrorType.busy) return { answer: 'busy' as const };
         throw error;
-      }),
-    done: ({ answer }) => answer === 'gone',
-    progress: () => ({ text: `${args.snapshotName} is being deleted` }),
+      });
+      if (answer === 'deleting') {
+        removed = true;
+        keep({ removing: true });
+      }
+      // One that fails while it is being taken vanishes by itself.
+      seen ||= answer === 'deleting' || answer === 'busy';
+      return answer;
+    },
+    done: (answer) => answer === 'not ours' || (answer === 'gone' && (seen || !mayStillAppear(args.begunAt))),
+    progress: (answer) => ({
+      text: answer === 'gone' ? `${args.snapshotName} may still appear` : `${args.snapshotName} is being deleted`,
+    }),
   });
+  return { removed, ...(last === 'not ours' ? { notOurs: true as const } : {}) };
 }
 
 /**

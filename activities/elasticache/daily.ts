@@ -37,18 +37,28 @@ export async function readDaily(args: { id: string; aws?: AwsTarget }): Promise<
  * has them already, so it runs as often as it likes.
  * With cluster mode disabled AWS wants to know of which node the snapshots are: a replica, so that the primary is spared;
  * with it enabled AWS refuses to be told (facts/redis-aws 2.5).
+ * @param args.unlessNot what they were set to last: where they are neither that nor what is wanted, somebody else has
+ *   changed them since, and nothing is called
  * @throws cutover.Deadline, cutover.Invalid (the windows meet), cutover.NotFound, cutover.Denied
  */
 export async function applyDaily(args: {
   id: string;
   wanted: DailySettings;
+  unlessNot?: DailySettings;
   timeoutMs: number;
   aws?: AwsTarget;
-}): Promise<{ after: DailySettings; changed: boolean }> {
-  const { id, wanted, aws = {} } = args;
+}): Promise<{ after: DailySettings; changed: boolean; others?: true }> {
+  const { id, wanted, unlessNot, aws = {} } = args;
   const deadlineAt = kept<{ daily: { deadlineAt: number } }>().daily?.deadlineAt ?? Date.now() + args.timeoutMs;
   keep({ daily: { deadlineAt } });
   let changed = false;
+  // Judged only where the group is available: before that our own change may be half-way.
+  const isOthers = (now: ReplicationGroup) =>
+    unlessNot !== undefined &&
+    !changed &&
+    now.Status === 'available' &&
+    !fulfils(now, wanted) &&
+    !fulfils(now, unlessNot);
   const group = await waitUntil({
     intervalMs: pollInterval(),
     read: async () => {
@@ -56,6 +66,7 @@ export async function applyDaily(args: {
       if (groupStatusMeaning(id, now.Status).meaning === 'failed') {
         throw permanent(ErrorType.serviceFailed, `replication group ${id} is ${now.Status}`);
       }
+      if (isOthers(now)) return now;
       const open = now.Status !== 'available' || !fulfils(now, wanted);
       // Before the call: AWS may take it again and again, and never do it.
       if (open && Date.now() >= deadlineAt) throw late(id, wanted, now);
@@ -67,10 +78,10 @@ export async function applyDaily(args: {
       }
       return now;
     },
-    done: (now) => now.Status === 'available' && fulfils(now, wanted),
+    done: (now) => isOthers(now) || (now.Status === 'available' && fulfils(now, wanted)),
     progress: (now) => ({ text: `daily snapshots of ${id}: ${dailyText(wanted)}; the group is ${now.Status}` }),
   });
-  return { after: settingsOf(group), changed };
+  return { after: settingsOf(group), changed, ...(isOthers(group) ? { others: true } : {}) };
 }
 
 async function modify(group: ReplicationGroup, id: string, wanted: DailySettings, aws: AwsTarget): Promise<void> {

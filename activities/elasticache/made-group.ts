@@ -7,9 +7,11 @@ import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
 import { elasticache, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { keep, kept } from '../aws/kept.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { pollInterval } from './attach-group.ts';
+import { mayStillAppear } from './not-yet-listed.ts';
 import { describeGroup, type GroupFacts } from './replication-group.ts';
 import { otherOwner } from './tags.ts';
 
@@ -18,6 +20,14 @@ export interface MadeGroup {
   migrationId: string;
   run: string;
   aws?: AwsTarget;
+}
+
+/** How an undo ended. Neither: there was none. */
+export interface Removed {
+  /** It was there, was ours, and is gone. */
+  removed: boolean;
+  /** Another has the name, and was left alone. */
+  notOurs?: true;
 }
 
 /** At the description's end. */
@@ -53,27 +63,32 @@ export function brokenNodes(group: GroupFacts): string[] {
 /**
  * Deletes the group that this run made, and waits until it is gone. AWS deletes no group that is being created, so that
  * is waited for first. Another's is left alone: then ours was never made. Runs as often as it likes.
- * @returns whether there was one
+ * @param made.begunAt epoch ms: until when the call to make it may have been under way. So long after it that one may
+ *   still appear, its absence is waited out
+ * @returns whether there was one; `notOurs` where another has the name
  * @throws cutover.Denied, cutover.Throttled, cutover.Unreachable
  */
-export async function removeMadeGroup(made: MadeGroup): Promise<{ removed: boolean }> {
-  let removed = false;
-  await waitUntil({
+export async function removeMadeGroup(made: MadeGroup & { begunAt?: number }): Promise<Removed> {
+  // Of an attempt that was lost, too: what it deleted is gone by now, and was there.
+  let removed = kept<{ removing: boolean }>().removing ?? false;
+  const last = await waitUntil({
     intervalMs: pollInterval(),
     read: async () => {
       const group = await findMade(made).catch((error: unknown) => {
-        if (error instanceof ApplicationFailure && error.type === ErrorType.notOurs) return undefined;
+        if (error instanceof ApplicationFailure && error.type === ErrorType.notOurs) return 'not ours' as const;
         throw error;
       });
+      if (group === 'not ours') return group;
       if (!group) return 'gone';
       removed = true;
+      keep({ removing: true });
       if (group.status !== 'deleting') await askToDelete(made);
       return group.status;
     },
-    done: (status) => status === 'gone',
+    done: (status) => status === 'not ours' || (status === 'gone' && (removed || !mayStillAppear(made.begunAt))),
     progress: (status) => ({ text: `${made.id} is ${status}, and is to be deleted` }),
   });
-  return { removed };
+  return { removed, ...(last === 'not ours' ? { notOurs: true as const } : {}) };
 }
 
 async function askToDelete({ id, aws = {} }: MadeGroup): Promise<void> {

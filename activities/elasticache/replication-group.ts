@@ -48,6 +48,8 @@ export interface GroupStatus {
   arn: string;
   /** What it was created with; told in every state, unlike tags. */
   description?: string;
+  /** ISO. A name can be given again; this tells one group from another that has its name. */
+  createdAt?: string;
   /** AWS's own string. */
   status: string;
   statusMeaning: StatusMeaning;
@@ -92,6 +94,11 @@ export interface GroupFacts extends GroupStatus {
  */
 export async function groupStatus(args: { id: string; aws?: AwsTarget }): Promise<GroupStatus> {
   return statusOf(await rawGroup(args.aws ?? {}, args.id), args.id);
+}
+
+/** Whether the name belongs to another group than the one of that time. False where either time is not known. */
+export function isAnotherGroup(group: GroupStatus, createdAt: string | undefined): boolean {
+  return createdAt !== undefined && group.createdAt !== undefined && group.createdAt !== createdAt;
 }
 
 /** Everything about a group: also its nodes' engine, parameter group, windows, and its tags. @throws as groupStatus */
@@ -194,6 +201,7 @@ function statusOf(raw: ReplicationGroup, id: string): GroupStatus {
     members: membersOf(raw),
     nodeGroups,
     ...given('description', raw.Description),
+    ...given('createdAt', raw.ReplicationGroupCreateTime?.toISOString()),
   };
 }
 

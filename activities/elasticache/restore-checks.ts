@@ -52,7 +52,8 @@ const complete: RestoreCheck = {
       if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) return fail(error.message);
       throw error;
     }
-    if (!('snapshot' in source)) return pass(sourceText(source));
+    // A file does not tell what is in it.
+    if (!('snapshot' in source)) throw new CannotCheck(`whether ${sourceText(source)} are whole is not told (see E8)`);
     const { name, status, problem, createdAt, shards } = source.snapshot;
     if (problem !== undefined) return fail(`${name}: ${problem}`);
     if (status !== 'available')
@@ -90,7 +91,8 @@ const clusterMode: RestoreCheck = {
   run: async (c) => {
     const snapshot = await snapshotOf(c);
     const { clusterEnabled } = await shapeOf(c);
-    if (!snapshot || snapshot.clusterEnabled === clusterEnabled) {
+    if (!snapshot) throw new CannotCheck('the cluster mode that RDB files were taken with is not told');
+    if (snapshot.clusterEnabled === clusterEnabled) {
       return pass(`cluster mode ${clusterEnabled ? 'enabled' : 'disabled'}`);
     }
     if (!clusterEnabled)
@@ -112,10 +114,15 @@ const version: RestoreCheck = {
     const snapshot = await snapshotOf(c);
     const { engine, engineVersion } = await shapeOf(c);
     const to = `${engine} ${engineVersion ?? '(the newest)'}`;
-    if (!snapshot?.engine || !snapshot.engineVersion || engineVersion === undefined) return pass(to);
+    if (!snapshot?.engine || !snapshot.engineVersion) {
+      throw new CannotCheck(`the engine and version of what is restored are not told; it is restored by ${to}`);
+    }
     const from = { engine: snapshot.engine, version: snapshot.engineVersion };
-    const wrong = downgrade(from, { engine, version: engineVersion });
-    return wrong === undefined ? pass(`${from.engine} ${from.version} → ${to}`) : unmet(wrong);
+    // Without a version AWS takes its newest; that one engine can't restore the other is known all the same.
+    const wrong = downgrade(from, { engine, version: engineVersion ?? from.version });
+    if (wrong !== undefined) return unmet(wrong);
+    if (engineVersion === undefined) throw new CannotCheck(`which version ${to} is, is not known here`);
+    return pass(`${from.engine} ${from.version} → ${to}`);
   },
 };
 

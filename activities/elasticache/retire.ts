@@ -1,21 +1,22 @@
 /** DeleteReplicationGroup with a final snapshot, to its proven end: the group gone, and the snapshot whole. */
 import { DeleteReplicationGroupCommand } from '@aws-sdk/client-elasticache';
+import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
 import { elasticache, type AwsTarget } from '../aws/clients.ts';
-import { awsFailure, isCode } from '../aws/failure.ts';
+import { awsFailure, isCode, wasRefused } from '../aws/failure.ts';
 import { keep, kept } from '../aws/kept.ts';
 import { permanent, transient } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { pollInterval } from './attach-group.ts';
 import { eventsSince, type EventSource, type Watermark } from './events.ts';
-import { groupStatus } from './replication-group.ts';
+import { groupStatus, isAnotherGroup } from './replication-group.ts';
 import { findSnapshot } from './snapshot.ts';
 import { snapshotFacts, type SnapshotFacts } from './snapshot-facts.ts';
 import { readTags, setMigrationTag } from './tags.ts';
 
 export interface RetireState {
-  /** AWS's own string; `gone` where there is no such group. */
+  /** AWS's own string; `gone` where there is no such group, or another one that has its name. */
   group: string;
   /** How many it has; absent unless it is available: in another state AWS may be taking them away. */
   shards?: number;
@@ -26,12 +27,14 @@ export interface RetireState {
 interface RetireArgs {
   id: string;
   finalName: string;
+  /** Of the group that was snapshotted and approved, ISO. One of another time is another group: it is never deleted. */
+  createdAt?: string | undefined;
   aws?: AwsTarget;
 }
 
 /** How far it is. @throws cutover.Denied, cutover.Throttled, cutover.Unreachable */
-export async function retireState({ id, finalName, aws = {} }: RetireArgs): Promise<RetireState> {
-  const { group, shards } = await stateOrGone(id, aws);
+export async function retireState({ id, finalName, createdAt, aws = {} }: RetireArgs): Promise<RetireState> {
+  const { group, shards } = await stateOrGone(id, createdAt, aws);
   const snapshot = await findSnapshot({ snapshotName: finalName, aws });
   return {
     group,
@@ -43,10 +46,18 @@ export async function retireState({ id, finalName, aws = {} }: RetireArgs): Prom
 /**
  * The call. A group that is being deleted, or gone, is left to the wait to judge: so it runs as often as it likes.
  * @throws cutover.Invalid (the final snapshot's name is taken), cutover.Busy (AWS deletes only an available group),
- *   cutover.Denied, cutover.Throttled, cutover.Unreachable
+ *   cutover.Denied, cutover.Throttled, cutover.Unreachable. Where it is certain that AWS refused, and no earlier attempt
+ *   can have been taken, the failure's facts have the `group`'s state: only then it may be kept after all.
  */
-export async function deleteGroupFinally({ id, finalName, aws = {} }: RetireArgs): Promise<{ answer: string }> {
+export async function deleteGroupFinally(args: RetireArgs): Promise<{ answer: string }> {
+  const { id, finalName, createdAt, aws = {} } = args;
   const what = `DeleteReplicationGroup of ${id} with the final snapshot ${finalName}`;
+  // Right before: the name may belong to another group by now, and AWS deletes whatever has it.
+  const before = await stateOrGone(id, createdAt, aws);
+  if (before.group === 'gone') return { answer: 'gone' };
+  if (createdAt !== undefined && before.createdAt === undefined) {
+    throw transient(ErrorType.unreachable, `${what}: AWS does not tell when the group was made, so it may be another`);
+  }
   try {
     await elasticache(aws).send(
       new DeleteReplicationGroupCommand({ ReplicationGroupId: id, FinalSnapshotIdentifier: finalName }),
@@ -54,8 +65,9 @@ export async function deleteGroupFinally({ id, finalName, aws = {} }: RetireArgs
     return { answer: 'deleting' };
   } catch (error) {
     if (isCode(error, 'ReplicationGroupNotFound')) return { answer: 'gone' };
-    const { group, finalStatus } = await retireState({ id, finalName, aws });
+    const { group, finalStatus } = await retireState(args);
     if (group === 'deleting' || group === 'gone') return { answer: group };
+    const refused = wasRefused(error) && Context.current().info.attempt === 1;
     if (isCode(error, 'SnapshotAlreadyExists')) {
       // Describe may lag behind: a final snapshot that is being taken is our own call's.
       if (finalStatus === 'creating') return { answer: 'deleting' };
@@ -64,10 +76,17 @@ export async function deleteGroupFinally({ id, finalName, aws = {} }: RetireArgs
         `${what}: there is a snapshot of that name already (${finalStatus ?? 'not listed'})`,
         {
           remedy: 'the group is as it was; retry the step: another name is taken for the final snapshot',
+          ...(refused ? { facts: { group } } : {}),
         },
       );
     }
-    throw awsFailure(error, what);
+    const failure = awsFailure(error, what);
+    if (refused && failure instanceof ApplicationFailure && failure.nonRetryable) {
+      throw permanent(failure.type as ErrorType, failure.message, {
+        facts: { ...(failure.details?.[0] as Record<string, unknown> | undefined), group },
+      });
+    }
+    throw failure;
   }
 }
 
@@ -84,20 +103,27 @@ const EVENT_LAG_MS = 30_000;
 export async function awaitRetired(
   args: RetireArgs & { shards: number; eventSources: EventSource[]; since: Watermark; timeoutMs: number },
 ): Promise<SnapshotFacts> {
-  const { id, finalName, shards, timeoutMs, aws = {} } = args;
+  const { id, finalName, createdAt, shards, timeoutMs, aws = {} } = args;
   const deadlineAt = kept<{ retiring: { deadlineAt: number } }>().retiring?.deadlineAt ?? Date.now() + timeoutMs;
   keep({ retiring: { deadlineAt } });
   let settled = 0;
   let availableSince: number | undefined;
+  let failedSince: number | undefined;
   const { final } = await waitUntil<{ group: string; final?: SnapshotFacts }>({
     intervalMs: pollInterval(),
     read: async () => {
       const failure = await finalFailure(args);
       // First the group, then the snapshot: so a snapshot that is missing was missing after the group had gone.
-      const { group } = await stateOrGone(id, aws);
+      const { group } = await stateOrGone(id, createdAt, aws);
       const raw = await findSnapshot({ snapshotName: finalName, aws });
       const final = raw && snapshotFacts(raw);
-      if (failure) throw failed(id, failure, group);
+      if (failure) {
+        // What becomes of the group decides what an operator may do next; its status may lag behind the event.
+        failedSince ??= Date.now();
+        if (group === 'available' || group === 'gone' || Date.now() - failedSince >= EVENT_LAG_MS)
+          throw failed(id, failure, group);
+        return { group };
+      }
       // Of another group of that name it would prove nothing.
       if (final?.replicationGroup !== undefined && final.replicationGroup !== id) {
         throw failed(id, `the snapshot ${finalName} is of ${final.replicationGroup}`, group);
@@ -152,7 +178,7 @@ function failed(id: string, why: string, group: string): Error {
     remedy:
       group === 'gone'
         ? 'the first snapshot, which was proven, has all but the last writes; nothing more can be done for those: retry the step to look again, or abort, which ends it and names that snapshot'
-        : 'the group is still there. The usual reason is too little reserved memory (reserved-memory-percent), or load: retry the step, or abort and keep the group',
+        : `the group is still there. The usual reason is too little reserved memory (reserved-memory-percent), or load: retry the step${group === 'available' ? ', or abort and keep the group' : ''}`,
     facts: { group },
   });
 }
@@ -179,10 +205,20 @@ export async function tagFinalSnapshot(args: {
   await setMigrationTag(aws, snapshot.ARN, migrationId, run);
 }
 
-async function stateOrGone(id: string, aws: AwsTarget): Promise<{ group: string; shards: number }> {
+async function stateOrGone(
+  id: string,
+  createdAt: string | undefined,
+  aws: AwsTarget,
+): Promise<{ group: string; shards: number; createdAt?: string }> {
   try {
-    const { status, nodeGroups } = await groupStatus({ id, aws });
-    return { group: status, shards: Math.max(1, nodeGroups.length) };
+    const group = await groupStatus({ id, aws });
+    // Somebody restored under the old name, say.
+    if (isAnotherGroup(group, createdAt)) return { group: 'gone', shards: 0 };
+    return {
+      group: group.status,
+      shards: Math.max(1, group.nodeGroups.length),
+      ...(group.createdAt === undefined ? {} : { createdAt: group.createdAt }),
+    };
   } catch (error) {
     if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) return { group: 'gone', shards: 0 };
     throw error;

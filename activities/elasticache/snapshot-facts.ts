@@ -95,9 +95,12 @@ export function snapshotFacts(snapshot: Snapshot): SnapshotFacts {
   };
 }
 
-/** Where AWS names only the node, it is in the node's name: `orders-001`, `orders-0002-003`. */
+/**
+ * Where AWS names only the node, as it does with cluster mode disabled, it is in the node's name: `orders-001`. A shard's
+ * number is not looked for: `sessions-2024-001` is of `sessions-2024`, and with cluster mode enabled AWS names the group.
+ */
 function groupOf(snapshot: Snapshot): string | undefined {
-  return snapshot.ReplicationGroupId ?? snapshot.CacheClusterId?.replace(/(-\d{4})?-\d{3}$/, '');
+  return snapshot.ReplicationGroupId ?? snapshot.CacheClusterId?.replace(/-\d{3}$/, '');
 }
 
 const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, TB: 1024 ** 4 };

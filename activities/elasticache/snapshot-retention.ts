@@ -61,7 +61,8 @@ export async function applySnapshotRetention(args: {
 function candidateOf(snapshot: TaggedSnapshot): RetentionCandidate | undefined {
   // One without a date is not finished: it is nothing to decide about.
   if (snapshot.createdAt === undefined) return undefined;
-  const pending = ['creating', 'copying', 'restoring', 'deleting'].includes(snapshot.status);
+  // AWS knows no failed ones, and may add to its words: of an unknown one nobody can say that it may go.
+  const pending = snapshot.status !== 'available';
   return {
     id: snapshot.name,
     createdAt: snapshot.createdAt,

@@ -33,6 +33,8 @@ export interface SnapshotPlan {
   shards: number;
   /** Where a failure would be reported. */
   eventSources: EventSource[];
+  /** Of the group, ISO: another one may have its name later. */
+  createdAt?: string;
 }
 
 /**
@@ -43,8 +45,9 @@ export interface SnapshotPlan {
 export async function planSnapshot(args: { id: string; aws?: AwsTarget }): Promise<SnapshotPlan> {
   const group = await describeGroup(args);
   const shards = Math.max(1, group.nodeGroups.length);
+  const createdAt = group.createdAt === undefined ? {} : { createdAt: group.createdAt };
   if (group.clusterEnabled) {
-    return { of: { replicationGroupId: group.id }, shards, eventSources: [{ id: group.id }] };
+    return { of: { replicationGroupId: group.id }, shards, eventSources: [{ id: group.id }], ...createdAt };
   }
   const node = spared(group);
   if (!node) {
@@ -58,6 +61,7 @@ export async function planSnapshot(args: { id: string; aws?: AwsTarget }): Promi
     of: { cacheClusterId: node.id, role: node.role === 'replica' ? 'replica' : 'primary' },
     shards,
     eventSources: [{ id: group.id }, { id: node.id, type: 'cache-cluster' }],
+    ...createdAt,
   };
 }
 

@@ -5,7 +5,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { AwsTarget } from '../aws/clients.ts';
 import { waitUntil } from '../wait-until.ts';
 import { pollInterval } from './attach-group.ts';
-import { groupStatus } from './replication-group.ts';
+import { groupStatus, isAnotherGroup } from './replication-group.ts';
 import { findSnapshot } from './snapshot.ts';
 
 export interface GroupReading {
@@ -17,22 +17,25 @@ export interface GroupReading {
 /**
  * The first reading at once (without `last`), then each that is another one.
  * @param args.snapshotName has to be available, too, where given
+ * @param args.createdAt of the group that is meant: another one that has its name now is never ready
  * @throws cutover.Denied, cutover.Throttled, cutover.Unreachable
  */
 export async function watchGroup(args: {
   id: string;
   snapshotName?: string;
+  createdAt?: string | undefined;
   last?: GroupReading | undefined;
   aws?: AwsTarget;
 }): Promise<GroupReading> {
-  const { id, snapshotName, last, aws = {} } = args;
+  const { id, snapshotName, createdAt, last, aws = {} } = args;
   return waitUntil({
     intervalMs: pollInterval(),
     read: async (): Promise<GroupReading> => {
-      const group = await statusOf(id, aws);
+      const { status: group, another } = await stateOf(id, createdAt, aws);
       const snapshot = snapshotName === undefined ? undefined : await findSnapshot({ snapshotName, aws });
-      const notReady =
-        group !== 'available'
+      const notReady = another
+        ? `another group has the name ${id} now: the one that this run looked at is gone`
+        : group !== 'available'
           ? `${id} is ${group}`
           : snapshotName !== undefined && snapshot?.SnapshotStatus !== 'available'
             ? `the snapshot ${snapshotName} is ${snapshot?.SnapshotStatus ?? 'gone'}`
@@ -45,11 +48,18 @@ export async function watchGroup(args: {
   });
 }
 
-async function statusOf(id: string, aws: AwsTarget): Promise<string> {
+async function stateOf(
+  id: string,
+  createdAt: string | undefined,
+  aws: AwsTarget,
+): Promise<{ status: string; another: boolean }> {
   try {
-    return (await groupStatus({ id, aws })).status;
+    const group = await groupStatus({ id, aws });
+    return { status: group.status, another: isAnotherGroup(group, createdAt) };
   } catch (error) {
-    if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) return 'gone';
+    if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) {
+      return { status: 'gone', another: false };
+    }
     throw error;
   }
 }

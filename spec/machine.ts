@@ -31,7 +31,7 @@ export const script = z
   .min(1)
   .max(30_000)
   .describe(
-    'a shell script; run by bash as root on the machine. It may be run twice. No secrets: SSM keeps it. In a restore ${machine.privateIp} and ${machine.publicIp} are filled in',
+    'a shell script; run by bash as root on the machine. It may be run twice. No secrets: SSM keeps it, and Temporal what it printed last where it fails. In a restore ${machine.privateIp} and ${machine.publicIp} are filled in',
   );
 
 export const shortTimeout = duration({ min: '1s', max: '1h' });

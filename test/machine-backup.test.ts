@@ -196,6 +196,31 @@ test('an image that fails is taken anew at a retry', async () => {
   expect((await machines.images('unlucky')).map(({ State }) => State)).toEqual(['available']);
 });
 
+test('an image that is taken anew and was not held does not pass for more than it is: the operator is asked again', async () => {
+  await clearLog();
+  aws.control.machines.failImages({ message: 'no room' });
+  const handle = await backup('unlucky-held', { before: HOLD, after: RELEASE });
+  const parkedAt = (step: string, reason: RegExp) =>
+    untilStatus(handle, step, (s) => isParked(s) && s.operator?.step === step && reason.test(s.operator.reason));
+  await parkedAt('wait', /no room/);
+  const off = aws.control.onCall('CreateImage', 'before', async () => {
+    await aws.control.machines.run(id, 'rm -rf /run/cutover');
+  });
+  await handle.retry({ by: 'test' });
+  const asked = await parkedAt('consistent', /-w2 is only crash-consistent.*was it restarted/);
+  expect(asked.operator?.choices).toEqual(['retry', 'skip', 'abort']);
+  await handle.retry({ by: 'test' });
+  await parkedAt('consistent', /-c3 is only crash-consistent/);
+  off();
+  expect(heldLog()).toEqual(['hold', 'release', 'hold', 'release', 'hold', 'release']);
+  await handle.skip({ by: 'test' });
+  const status = await untilStatus(handle, 'done', isDone);
+  expect(status.report['backup']).toMatchObject({ consistency: 'crash' });
+  const consistent = status.steps.find((step) => step.id === 'consistent');
+  expect(consistent).toMatchObject({ state: 'skipped', note: expect.stringMatching(/-c3 is only crash-consistent/) });
+  expect(await machines.images('unlucky-held')).toHaveLength(1);
+});
+
 test('retention deletes an image with its snapshots, killed in the middle of it, and no other’s', async () => {
   await untilStatus(await backup('kept'), 'first done', isDone);
   const [first] = await machines.images('kept');

@@ -2,11 +2,15 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { TerminateInstancesCommand } from '@aws-sdk/client-ec2';
+import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { MigrationHandle, MigrationStatus } from '../client/index.ts';
 import type { Aws } from '../sandbox/aws/index.ts';
 import { seedServicesMachine, type ServicesMachine } from '../sandbox/aws/ec2/services-machine.ts';
 import { furnishMachines } from '../sandbox/furnish-machines.ts';
+import { machineRestore } from '../spec/kind-machine-restore.ts';
+import { switchTo, undoSwitchUndo } from '../workflows/machine-switch.ts';
+import type { Run } from '../workflows/runbook.ts';
 import { begin, example, machineWorker, Machines, openMachinesAws, problemsOf } from './stage/machines.ts';
 import { endFirstAttempts, isSecondAttempt, named } from './stage/second-attempt.ts';
 import { atGate, isDone, Stage, until, untilStatus } from './stage/stage.ts';
@@ -135,14 +139,19 @@ test('backed up, lost, restored: aborted first and nothing is left of it; then a
     { name: 'addresses', type: 'replace-addresses' },
     { name: 'nomad', type: 'remove' },
     { name: 'objects', type: 'object-storage', paths: ['/opt/circleci/objects'] },
-    { name: 'start', type: 'command', run: 'app start', verify: { run: 'app status', expect: 'is running' } },
+    {
+      name: 'start',
+      type: 'command',
+      run: 'app start; echo a-""password',
+      verify: { run: 'app status; echo a-""password', expect: 'is running' },
+    },
     { name: 'answers', type: 'http', url: 'http://${machine.privateIp}:8800/', expectBody: '"status":"ok"' },
     {
       name: 'builds',
       type: 'clean-up',
       list: old.builds.slice(1),
       // The first one's console is out of order at first.
-      each: '[ -e /tmp/mended ] || [ "${ITEM##*/}" != 1235 ] && delete-build "$ITEM" || { echo "no console" >&2; exit 1; }',
+      each: '[ -e /tmp/mended ] || [ "${ITEM##*/}" != 1235 ] && delete-build "$ITEM" && echo a-""password || { echo "no console" >&2; exit 1; }',
       verify: '! list-builds | grep -qxF "$ITEM"',
     },
   ];
@@ -168,6 +177,16 @@ test('backed up, lost, restored: aborted first and nothing is left of it; then a
   const { instanceId, privateIp } = restored(status);
   expect(instanceId).toBe(made!.InstanceId);
   expect(stepReport(status, 'builds').items).toMatchObject([{ done: true }, { done: true }]);
+  // What a command printed that succeeded is nobody's business.
+  const { events } = await stage.client.workflow.getHandle(handle.id).fetchHistory();
+  const answers = (events ?? []).flatMap(
+    ({ activityTaskCompletedEventAttributes: done }) =>
+      done?.result?.payloads?.map(({ data }) => Buffer.from(data ?? []).toString('utf8')) ?? [],
+  );
+  expect(answers.join(' ')).toContain('commandId');
+  expect(answers.join(' ')).not.toContain('a-password');
+  expect(JSON.stringify(status)).not.toContain('a-password');
+  expect(status.steps.find((step) => step.id === 'start')?.note).toBe('exit code 0, proven');
 
   const gone = (text: string) =>
     text
@@ -240,7 +259,7 @@ test('a step that is not proven, and one that is skipped, are never told as done
   expect(await machines.living('unproven')).toEqual([]);
 });
 
-test('the switch: aborted in the middle of it, its hooks are undone before the machine goes; then to its end', async () => {
+test('the switch: aborted in the middle of it, its hooks are undone, and the machine that users were on stays; then to its end', async () => {
   const log = join(stage.dir, named('switched'));
   const say = (word: string) => ['bash', '-c', `echo ${word} $CUTOVER_TARGET_HOST >> ${log}`];
   const hook = (word: string, more: object = {}) => ({
@@ -255,9 +274,12 @@ test('the switch: aborted in the middle of it, its hooks are undone before the m
   const first = await restore('switched', { switch: [hook('first'), broken, hook('third')] });
   expect((await untilStatus(first, 'parked', isParked)).operator).toMatchObject({ step: 'switch' });
   await first.abort({ by: 'test' });
-  await untilStatus(first, 'aborted', isAborted);
+  const aborted = await untilStatus(first, 'aborted', isAborted);
   expect(lines().map((line) => line.split(' ')[0])).toEqual(['first', 'second', 'unsecond', 'unfirst']);
-  expect(await machines.living('switched')).toEqual([]);
+  const [kept, ...more] = await machines.living('switched');
+  expect(more).toEqual([]);
+  expect(aborted.leftovers).toEqual([expect.stringContaining(`the machine ${kept?.InstanceId} (`)]);
+  await machines.ec2().send(new TerminateInstancesCommand({ InstanceIds: [kept!.InstanceId!] }));
 
   rmSync(log);
   const status = await untilStatus(await restore('switched', { switch: [hook('first')] }), 'done', isDone);
@@ -265,6 +287,65 @@ test('the switch: aborted in the middle of it, its hooks are undone before the m
   expect(lines()).toEqual([`first ${made?.PrivateIpAddress}`]);
   expect(restored(status).instanceId).toBe(made?.InstanceId);
   await machines.ec2().send(new TerminateInstancesCommand({ InstanceIds: [made!.InstanceId!] }));
+});
+
+test('hooks that never began are not undone; where nobody told which began, all are', async () => {
+  const migration = machineRestore.parse({
+    kind: 'machine-restore',
+    id: 'switch',
+    from: { image: 'ami-0123456789abcdef0' },
+    switch: [
+      { type: 'command', run: ['true'] },
+      { type: 'command', run: ['true'] },
+    ],
+  });
+  const machine = { instanceId: 'i-0123456789abcdef0', privateIp: '10.0.0.1' };
+  const before = [0, 1].map((index) => ({ index, undoState: { type: 'command' } }));
+  const undone = async (...facts: object[]) => {
+    const asked: number[][] = [];
+    const from: number[] = [];
+    const armed: { id: string; undo: string }[] = [];
+    const act = {
+      quick: { prepareHooks: { executeWithOptions: async () => before } },
+      wait: {
+        runHooks: {
+          executeWithOptions: async (_: unknown, [args]: [{ from: number }]) => {
+            from.push(args.from);
+            throw ApplicationFailure.create({ message: 'refused', details: [facts[from.length - 1]] });
+          },
+        },
+        undoHooks: {
+          executeWithOptions: async (_: unknown, [{ done }]: [{ done: { index: number }[] }]) => {
+            asked.push(done.map(({ index }) => index));
+            return { undone: done, left: [] };
+          },
+        },
+      },
+    } as unknown as Parameters<typeof switchTo>[1];
+    const status = { report: {} };
+    const run = {
+      status,
+      board: { update: (change: (given: typeof status) => void) => change(status) },
+      arm: (entry: { id: string; undo: string }) => armed.push(entry),
+      step: (_: string, body: () => Promise<unknown>) => body(),
+    } as unknown as Run;
+    // Each with nothing but what the status carried over.
+    for (const _ of facts)
+      await expect(switchTo(run, act, migration, { machine, run: 'one' })).rejects.toThrow('refused');
+    expect(armed.slice(0, 2)).toMatchObject([
+      { id: 'machine', undo: 'keep-machine' },
+      { id: 'hooks', undo: 'undo-hooks' },
+    ]);
+    await undoSwitchUndo(act, migration)({ machine, run: 'one' }, run);
+    return { undone: asked[0], from };
+  };
+  const first = { ...before[0], complete: true };
+  expect(await undone({ failedIndex: 0, done: [] })).toEqual({ undone: [], from: [0] });
+  expect(await undone({})).toEqual({ undone: [0, 1], from: [0] });
+  expect(await undone({ failedIndex: 1, done: [first] }, { failedIndex: 1, done: [] })).toEqual({
+    undone: [0],
+    from: [0, 1],
+  });
 });
 
 test('an image that is not whole is not restored from, nor one that is not there', async () => {

@@ -1,5 +1,7 @@
 /** How consistent a backup is known to be. Never more than was proven. Pure. */
+import { ApplicationFailure } from '@temporalio/common';
 import type { Taken } from '../activities/machine/take-backup.ts';
+import { ErrorType } from '../spec/errors.ts';
 import type { MachineBackup } from '../spec/kind-machine-backup.ts';
 
 export interface Held {
@@ -19,6 +21,21 @@ export function judge(
   if (migration.before.length === 0) return { taken, consistency: 'crash' };
   if (thawed.heldUntilNow) return { taken, consistency: 'application' };
   return { taken, consistency: 'crash', why: `${thawed.note} before the backup was known to be begun` };
+}
+
+/** It was asked to be held: that it was not is for the operator to decide. */
+export function notHeld({ taken, why }: Held): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: ErrorType.serviceFailed,
+    nonRetryable: true,
+    message: `the backup ${taken.name} is only crash-consistent: ${why ?? 'it was not held'}`,
+    details: [
+      {
+        remedy:
+          'retry: it is removed and another one is taken; skip: it is kept as it is. A longer guard may be needed',
+      },
+    ],
+  });
 }
 
 export function consistencyNote({ consistency, why }: Held): string {

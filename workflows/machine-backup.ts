@@ -1,15 +1,14 @@
 /** An image of a machine, or snapshots of its volumes: held by the file's commands, taken, let go, waited for, proven. */
-import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
+import { CancellationScope } from '@temporalio/workflow';
 import type { CompleteBackup } from '../activities/machine/await-backup.ts';
 import type { BegunBackup } from '../activities/machine/remove-backup.ts';
 import type { Taken } from '../activities/machine/take-backup.ts';
 import type { MachineFacts } from '../activities/ec2/instance.ts';
 import type { MigrationInput } from '../spec/contract.ts';
-import { ErrorType } from '../spec/errors.ts';
 import type { MachineBackup } from '../spec/kind-machine-backup.ts';
 import type { MigrationStatus } from '../spec/status.ts';
 import { activityProxies } from './activity-options.ts';
-import { consistencyNote, judge, type Held } from './machine-backup-consistency.ts';
+import { consistencyNote, judge, notHeld, type Held } from './machine-backup-consistency.ts';
 import { machineBackupPlan } from './machine-backup-plan.ts';
 import { preflightStep } from './preflight-passed.ts';
 import { nameOfRun, runIdentity } from './run-identity.ts';
@@ -131,7 +130,6 @@ class MachineBackupRunbook {
     );
   }
 
-  /** It was asked to be held: that it was not is for the operator to decide. */
   private requireHeld(run: Run, machine: MachineFacts): Promise<Held | undefined> {
     return run.step(
       'consistent',
@@ -139,17 +137,7 @@ class MachineBackupRunbook {
         const { tries } = run.board.step('consistent');
         const last = tries === 1 ? held(run) : await this.take(run, machine, `c${tries}`);
         if (last.consistency !== 'crash') return last;
-        throw ApplicationFailure.create({
-          type: ErrorType.serviceFailed,
-          nonRetryable: true,
-          message: `the backup ${last.taken.name} is only crash-consistent: ${last.why ?? 'it was not held'}`,
-          details: [
-            {
-              remedy:
-                'retry: it is removed and another one is taken; skip: it is kept as it is. A longer guard may be needed',
-            },
-          ],
-        });
+        throw notHeld(last);
       },
       consistencyNote,
     );
@@ -167,10 +155,7 @@ class MachineBackupRunbook {
           const failed = await act.quick.machineBackupFailed.executeWithOptions({ summary: 'did it fail?' }, [
             { ours, taken: last.taken },
           ]);
-          if (failed) last = await this.take(run, machine, `w${tries}`);
-          if (failed && migration.before.length > 0 && last.consistency === 'crash') {
-            run.board.warn(`the backup ${last.taken.name} is only crash-consistent: ${last.why ?? 'it was not held'}`);
-          }
+          if (failed || !this.isAnswered(run)) last = await this.takeAnew(run, machine, `w${tries}`);
         }
         await act.wait.awaitMachineBackup.executeWithOptions({ summary: `until ${last.taken.name} is complete` }, [
           { ours, taken: last.taken, machine, timeoutMs: migration.timeout },
@@ -179,6 +164,32 @@ class MachineBackupRunbook {
       },
       ({ taken }) => `${taken.name} is complete`,
     );
+  }
+
+  /** False where another one was to be taken, because it was not held, and that has failed. */
+  private isAnswered(run: Run): boolean {
+    return this.migration.before.length === 0 || ['done', 'skipped'].includes(run.board.step('consistent').state);
+  }
+
+  /** For one that has failed. Where this one was not held, the operator is asked as for the first one. */
+  private async takeAnew(run: Run, machine: MachineFacts, name: string): Promise<Held> {
+    if (this.migration.before.length === 0) return this.take(run, machine, name);
+    const { board } = run;
+    board.begin('consistent');
+    let made = await this.take(run, machine, name);
+    while (made.consistency === 'crash') {
+      const failure = notHeld(made);
+      const choice = await run.park('consistent', failure, ['retry', 'skip', 'abort']);
+      if (choice === 'skip') {
+        board.end('consistent', 'skipped', `skipped: ${failure.message}`);
+        break;
+      }
+      board.begin('consistent');
+      made = await this.take(run, machine, `c${board.step('consistent').tries}`);
+    }
+    if (made.consistency !== 'crash') run.complete('consistent', made, consistencyNote(made));
+    board.begin('wait');
+    return made;
   }
 
   private async verify(run: Run, machine: MachineFacts): Promise<void> {
@@ -220,6 +231,8 @@ class MachineBackupRunbook {
         run.board.update((status) => {
           status.report['retention'] = done;
         });
+        // Not in what an earlier version recorded.
+        for (const warning of done.warnings ?? []) run.board.warn(warning);
         return done;
       },
       ({ kept, deleted }) => `${kept.length} kept, ${deleted.length} deleted`,

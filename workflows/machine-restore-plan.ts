@@ -18,7 +18,7 @@ export function machineRestorePlan(migration: MachineRestore): Plan {
         id: 'launch',
         kind: 'step',
         title: 'RunInstances, tagged, and wait until it runs',
-        undo: 'the machine that was made is terminated, its volumes deleted',
+        undo: `the machine that was made is terminated, its volumes deleted${migration.switch.length > 0 ? '; not once the switch has begun' : ''}`,
       },
       { id: 'checks', kind: 'step', title: 'AWS’s checks of it are good: the system’s and the instance’s' },
       ...(needsAgent(migration) ? [step('agent', 'SSM reaches it')] : []),
@@ -28,7 +28,7 @@ export function machineRestorePlan(migration: MachineRestore): Plan {
             step('look-ahead', 'What the hooks will change is looked up, for their undo'),
             {
               ...step('switch', `Switch: ${migration.switch.map(hookTitle).join(', ')}`),
-              undo: 'the hooks are undone',
+              undo: 'the hooks are undone; the machine stays, for users may have written to it',
             },
           ]
         : []),

@@ -16,7 +16,7 @@ type Common = Pick<StepArgs, 'ours' | 'machine' | 'old'>;
 interface ItemResult {
   item: string;
   done: boolean;
-  /** Of its command, or why it failed. */
+  /** How its command ended, or why it failed. */
   text: string;
 }
 
@@ -135,10 +135,10 @@ async function eachItem(
     if (entry.done) continue;
     run.progress({ text: entry.item, done: index, total: items.length });
     try {
-      const { output } = await act.wait.cleanUpMachineItem.executeWithOptions({ summary: entry.item.slice(0, 200) }, [
+      await act.wait.cleanUpMachineItem.executeWithOptions({ summary: entry.item.slice(0, 200) }, [
         { ...argsOf(run, input, common, step), item: entry.item, index },
       ]);
-      Object.assign(entry, { done: true, text: output });
+      Object.assign(entry, { done: true, text: step.verify === undefined ? 'exit code 0' : 'exit code 0, proven' });
     } catch (error) {
       const { type, message } = reasonOf(error);
       if (type !== ErrorType.serviceFailed) throw error;

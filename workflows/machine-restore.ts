@@ -2,15 +2,13 @@
 import type { Chosen } from '../activities/machine/choose-backup.ts';
 import type { BegunMachine } from '../activities/machine/terminate.ts';
 import type { Launched } from '../activities/machine/launch.ts';
-import type { HookDone } from '../activities/hooks/run-hooks.ts';
 import type { MigrationInput } from '../spec/contract.ts';
 import type { MachineRestore } from '../spec/kind-machine-restore.ts';
 import type { MigrationStatus } from '../spec/status.ts';
 import { activityProxies } from './activity-options.ts';
-import { reasonOf } from './failure-reason.ts';
-import { HookList } from './hook-list.ts';
 import { machineRestorePlan, needsAgent } from './machine-restore-plan.ts';
 import { runStepsOf } from './machine-restore-steps.ts';
+import { keepMachine, keptMachineUndo, switchTo, undoSwitchUndo } from './machine-switch.ts';
 import { preflightStep } from './preflight-passed.ts';
 import { runIdentity } from './run-identity.ts';
 import { conduct, type Run } from './runbook.ts';
@@ -21,30 +19,22 @@ export async function machineRestore(input: MigrationInput<MachineRestore>): Pro
     plan: machineRestorePlan(input.migration),
     undo: {
       terminate: (begun: BegunMachine, run) => runbook.terminate(run, begun),
-      'undo-hooks': (arg: ToUndo) => runbook.undoHooks(arg),
+      'keep-machine': keptMachineUndo,
+      'undo-hooks': undoSwitchUndo(activityProxies(input), input.migration),
     },
     body: (run) => runbook.run(run),
   });
-}
-
-interface ToUndo {
-  machine: Launched;
-  prepared: Pick<HookDone, 'index' | 'undoState'>[];
 }
 
 class MachineRestoreRunbook {
   private readonly input: MigrationInput<MachineRestore>;
   private readonly migration: MachineRestore;
   private readonly act: ReturnType<typeof activityProxies>;
-  private readonly hooks: HookList;
-  /** They are under way, and have not told yet how they ended. */
-  private inHooks = false;
 
   constructor(input: MigrationInput<MachineRestore>) {
     this.input = input;
     this.migration = input.migration;
     this.act = activityProxies(input);
-    this.hooks = new HookList(input.migration.switch);
   }
 
   async run(run: Run): Promise<void> {
@@ -60,7 +50,9 @@ class MachineRestoreRunbook {
     const machine = (await this.launch(run, chosen))!;
     await this.checks(run, machine);
     await runStepsOf(run, this.input, { ours: this.ours(run), machine, old: chosen.old });
-    if (migration.switch.length > 0) await this.switch(run, machine);
+    if (migration.switch.length > 0) {
+      await switchTo(run, act, migration, { machine, run: this.ours(run).run });
+    }
     await this.report(run, chosen, machine);
     if (migration.drill) {
       await run.step(
@@ -68,9 +60,11 @@ class MachineRestoreRunbook {
         () => this.terminate(run, { at: Date.now(), instanceId: machine.instanceId }),
         ({ note }) => note,
       );
+      run.disarm('machine');
+    } else if (migration.switch.length === 0) {
+      // It is what this run was for. An abort that comes this late names it.
+      keepMachine(run, machine);
     }
-    // It is what this run was for; or, of a drill, gone.
-    run.disarm('machine');
   }
 
   private ours(run: Run) {
@@ -125,53 +119,6 @@ class MachineRestoreRunbook {
         ]),
       ({ status }) => status,
     );
-  }
-
-  private hookArgs({ privateIp }: Launched) {
-    const { id: migrationId, switch: hooks, switchPort, aws } = this.migration;
-    return { migrationId, hooks, target: { host: privateIp, port: switchPort }, aws };
-  }
-
-  private async switch(run: Run, machine: Launched): Promise<void> {
-    const list = this.hooks;
-    // A step of its own: looked up again, after a try or a continue-as-new, it would find our own doing.
-    list.prepared = (await run.step('look-ahead', () =>
-      this.act.quick.prepareHooks.executeWithOptions({ summary: 'look ahead at the hooks' }, [this.hookArgs(machine)]),
-    ))!;
-    await run.step('switch', async () => {
-      const { prepared } = list;
-      run.arm({ id: 'hooks', undo: 'undo-hooks', arg: { machine, prepared }, title: `the switch: ${list.titles}` });
-      this.inHooks = true;
-      try {
-        const { done } = await this.act.wait.runHooks.executeWithOptions({ summary: list.titles }, [
-          { ...this.hookArgs(machine), from: list.from, before: list.before },
-        ]);
-        list.note(done);
-        this.inHooks = false;
-      } catch (error) {
-        const { facts } = reasonOf(error);
-        list.failed(facts);
-        this.inHooks = facts?.['done'] === undefined;
-        throw error;
-      }
-    });
-    // Its users are there now: an abort must not take the machine away under them.
-    run.disarm('hooks');
-    run.disarm('machine');
-  }
-
-  async undoHooks({ machine, prepared }: ToUndo): Promise<{ note: string; leftovers: string[] }> {
-    const { done: known } = this.hooks;
-    // A run that was cut short by an abort tells nothing: all are undone then, to what was there before.
-    const done: HookDone[] =
-      this.inHooks || known.length === 0 ? prepared.map((entry) => ({ ...entry, complete: false })) : known;
-    const { undone, left } = await this.act.wait.undoHooks.executeWithOptions({ summary: 'undo the switch' }, [
-      { ...this.hookArgs(machine), done },
-    ]);
-    return {
-      note: `${undone.length} hook(s) undone`,
-      leftovers: left.map((title) => `${title}: its way back is not in the file`),
-    };
   }
 
   private async report(run: Run, chosen: Chosen, machine: Launched): Promise<void> {

@@ -11,9 +11,17 @@ import {
 } from '@aws-sdk/client-ec2';
 import { ErrorType } from '../../spec/errors.ts';
 import { ec2, type AwsTarget } from '../aws/clients.ts';
-import { awsFailure, isCode } from '../aws/failure.ts';
-import { transient } from '../errors.ts';
+import { awsFailure, howToRetry, isCode } from '../aws/failure.ts';
+import { permanent } from '../errors.ts';
 import { tagList } from './tags.ts';
+import { waitedMs } from './wait.ts';
+
+/**
+ * An image that is deregistered lets go of its snapshots within moments. After this the one that uses them is another one,
+ * and what AWS refuses for a reason that we do not know is no passing state, ms. Else a backup would wait for ever, and
+ * its schedule begin no further one.
+ */
+export const LETS_GO_MS = 5 * 60_000;
 
 /** @throws cutover.Denied, cutover.Throttled, cutover.Unreachable */
 export async function findImages(filters: Filter[], aws: AwsTarget = {}): Promise<Image[]> {
@@ -73,31 +81,46 @@ export function snapshotIdsOf(image: Image): string[] {
   return (image.BlockDeviceMappings ?? []).flatMap(({ Ebs }) => (Ebs?.SnapshotId ? [Ebs.SnapshotId] : []));
 }
 
-/** Its snapshots stay. That it is gone already is fine. @throws cutover.Denied, cutover.Throttled, cutover.Unreachable */
+/**
+ * Its snapshots stay. That it is gone already is fine.
+ * @throws cutover.ServiceFailed where AWS refuses it for long; cutover.Busy, cutover.Denied, cutover.Throttled,
+ *   cutover.Unreachable
+ */
 export async function deregister(imageId: string, aws: AwsTarget = {}): Promise<void> {
   try {
     await ec2(aws).send(new DeregisterImageCommand({ ImageId: imageId }));
   } catch (error) {
     if (isCode(error, 'InvalidAMIID.NotFound') || isCode(error, 'InvalidAMIID.Unavailable')) return;
-    throw awsFailure(error, `DeregisterImage ${imageId}`);
+    throw refused(error, `DeregisterImage ${imageId}`);
   }
 }
 
-/** That it is gone already is fine. @throws cutover.Busy while an image uses it; else as deregister */
-export async function deleteSnapshot(snapshotId: string, aws: AwsTarget = {}): Promise<void> {
-  try {
-    await ec2(aws).send(new DeleteSnapshotCommand({ SnapshotId: snapshotId }));
-  } catch (error) {
-    if (isCode(error, 'InvalidSnapshot.NotFound')) return;
-    if (isCode(error, 'InvalidSnapshot.InUse')) {
-      throw transient(ErrorType.busy, `DeleteSnapshot ${snapshotId}: an image uses it still`, {
-        remedy: 'an image that is deregistered lets go of it within moments; another one has to be deregistered first',
-        afterMs: 5_000,
-        benign: true,
-      });
+/**
+ * Deletes those that it can. That one is gone already is fine.
+ * @returns those that an image uses
+ * @throws as deregister
+ */
+export async function deleteSnapshots(snapshotIds: readonly string[], aws: AwsTarget = {}): Promise<string[]> {
+  const inUse: string[] = [];
+  for (const id of snapshotIds) {
+    try {
+      await ec2(aws).send(new DeleteSnapshotCommand({ SnapshotId: id }));
+    } catch (error) {
+      if (isCode(error, 'InvalidSnapshot.NotFound')) continue;
+      if (!isCode(error, 'InvalidSnapshot.InUse')) throw refused(error, `DeleteSnapshot ${id}`);
+      inUse.push(id);
     }
-    throw awsFailure(error, `DeleteSnapshot ${snapshotId}`);
   }
+  return inUse;
+}
+
+function refused(error: unknown, what: string): Error {
+  const failure = awsFailure(error, what);
+  const retry = howToRetry(error);
+  if (failure === error || (retry !== 'unknown' && retry !== 'busy') || waitedMs() <= LETS_GO_MS) return failure;
+  return permanent(ErrorType.serviceFailed, `${failure.message} (for more than ${LETS_GO_MS / 60_000} min)`, {
+    remedy: 'look at it in the console and mend what keeps it; then retry',
+  });
 }
 
 /** @throws cutover.NotFound, cutover.Denied, cutover.Throttled, cutover.Unreachable */

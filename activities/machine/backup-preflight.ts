@@ -5,9 +5,11 @@ import { selectorText } from '../../spec/machine.ts';
 import { summarisePreflight, type PreflightReport } from '../../spec/preflight.ts';
 import { ec2 } from '../aws/clients.ts';
 import { findMachine, type MachineFacts } from '../ec2/instance.ts';
+import { tagList } from '../ec2/tags.ts';
 import { pass, unknown, unmet, warn, type Check } from '../preflight/check.ts';
 import { runChecks } from '../preflight/run-checks.ts';
 import { readAgent } from '../ssm/agent.ts';
+import { backupTags } from './backup-tags.ts';
 import { backupsOf } from './list-backups.ts';
 import { dryRun } from './dry-run.ts';
 
@@ -109,14 +111,35 @@ const permission: Check<Context> = {
   byHand: ({ machine }) => `aws ec2 create-image --dry-run --no-reboot --name test --instance-id ${machine.id}`,
   run: ({ migration, machine }) => {
     const client = ec2(migration.aws);
+    const Name = `${migration.id}-dry-run`;
+    const ours = { migrationId: migration.id, run: 'preflight', aws: migration.aws };
+    // As it will be asked for: a policy may allow it without tags, and refuse it with them.
+    const Tags = tagList(backupTags(ours, Name, machine, migration));
+    const InstanceId = machine.id;
     if (migration.method === 'snapshots') {
       return dryRun('CreateSnapshots', () =>
-        client.send(new CreateSnapshotsCommand({ DryRun: true, InstanceSpecification: { InstanceId: machine.id } })),
+        client.send(
+          new CreateSnapshotsCommand({
+            DryRun: true,
+            InstanceSpecification: { InstanceId },
+            TagSpecifications: [{ ResourceType: 'snapshot', Tags }],
+          }),
+        ),
       );
     }
-    const Name = `${migration.id}-dry-run`;
     return dryRun('CreateImage', () =>
-      client.send(new CreateImageCommand({ DryRun: true, NoReboot: true, InstanceId: machine.id, Name })),
+      client.send(
+        new CreateImageCommand({
+          DryRun: true,
+          NoReboot: true,
+          InstanceId,
+          Name,
+          TagSpecifications: [
+            { ResourceType: 'image', Tags },
+            { ResourceType: 'snapshot', Tags },
+          ],
+        }),
+      ),
     );
   },
 };

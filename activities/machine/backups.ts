@@ -86,7 +86,12 @@ function imageBackup(image: Image, known: Map<string, Snapshot>): FoundBackup {
     snapshotIds,
     state: image.State ?? '',
     complete: problem === undefined,
-    pending: meaning === 'pending',
+    // A snapshot that recovers, or whose state we do not know, may be whole tomorrow: it is no reason to delete the image.
+    pending:
+      meaning === 'pending' ||
+      parts.some(
+        ({ id, snapshot }) => snapshot !== undefined && snapshotState(id, snapshot.State).meaning === 'pending',
+      ),
     sizeGiB: (image.BlockDeviceMappings ?? []).reduce((all, { Ebs }) => all + (Ebs?.VolumeSize ?? 0), 0),
     ...(problem === undefined ? {} : { problem }),
     ...(image.CreationDate ? { createdAt: image.CreationDate } : {}),

@@ -2,7 +2,7 @@
 import { ErrorType } from '../../spec/errors.ts';
 import { fillMachine, type StepOf } from '../../spec/machine-steps.ts';
 import { permanent } from '../errors.ts';
-import { commandFailure, shownOutput } from '../ssm/command-failure.ts';
+import { commandFailure } from '../ssm/command-failure.ts';
 import { sendStep, stepDir } from './run-step.ts';
 import type { StepArgs } from './step-args.ts';
 import { cleanUpScript, listScript, wholeOutput } from './step-scripts.ts';
@@ -33,10 +33,10 @@ export async function listCleanUp(args: StepArgs<StepOf<'clean-up'>>): Promise<{
   return { items };
 }
 
-/** Cleans one up. @throws cutover.ServiceFailed with the command's output */
+/** Cleans one up. What it printed is told of a failure only. @throws cutover.ServiceFailed with the output's end */
 export async function cleanUpItem(
   args: StepArgs<StepOf<'clean-up'>> & { item: string; index: number },
-): Promise<{ item: string; output: string; commandId: string }> {
+): Promise<{ item: string; commandId: string }> {
   const { step, machine, item, index } = args;
   const dir = `${stepDir(args)}-${index}`;
   const label = `${step.name}-${index}#${args.attempt}`;
@@ -47,7 +47,7 @@ export async function cleanUpItem(
   };
   const result = await sendStep(args, cleanUpScript(filled, item, dir), step.timeout, label);
   if (result.meaning !== 'ok') throw commandFailure(`${step.name} of ${item}`, machine.instanceId, result);
-  return { item, output: shownOutput(result, 200), commandId: result.commandId };
+  return { item, commandId: result.commandId };
 }
 
 function unique(items: readonly string[]): string[] {

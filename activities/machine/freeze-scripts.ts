@@ -5,7 +5,9 @@
  *
  * All of their state lies in memory (/run): what is frozen may be the disk. Every hand-over is under a lock:
  * - a command of `before` is begun only while nobody thaws, so nothing freezes behind a thaw's back;
- * - one thaw at a time, and one that ended well is the last.
+ * - one thaw at a time, and one that ended well is the last;
+ * - one freeze at a time on the machine, whatever run or migration it is of: the `after` of another one would let go
+ *   under a backup that takes itself to be held.
  */
 import type { MachineCommand } from '../../spec/machine.ts';
 import { MACHINE_DIR, quoted, written } from '../ssm/wrapped-script.ts';
@@ -24,10 +26,18 @@ const GUARD_PAUSE_S = 5;
 /** From a polite end of what hangs to the other one, s. */
 const GRACE_S = 5;
 
+/** Another freeze holds the machine. No command of the file's ends a script with it. */
+export const HELD_BY_ANOTHER = 74;
+/** Names the directory of the freeze that holds the machine, or held it last. */
+export const OWNER_FILE = `${MACHINE_DIR}/frozen-by`;
+
 const seconds = (ms: number) => Math.max(1, Math.ceil(ms / 1000));
 const dirOf = ({ key }: FreezePlan) => `${MACHINE_DIR}/${key}-freeze`;
 
-/** Freezes: starts the guard, then runs `before` in order. Ends with 75 where it was thawed meanwhile. */
+/**
+ * Freezes: starts the guard, then runs `before` in order. Ends with 75 where it was thawed meanwhile, and with
+ * HELD_BY_ANOTHER, with nothing begun, where another freeze holds the machine.
+ */
 export function freezeScript(plan: FreezePlan): string {
   const dir = dirOf(plan);
   return `set -u
@@ -35,12 +45,29 @@ d=${quoted(dir)}
 mkdir -p "$d" || exit 97
 cd /
 ${plan.before.map(({ run }, index) => written(`${dir}/before-${index}`, run)).join('\n')}
-${plan.after.length === 0 ? '' : guard(plan)}
+${plan.after.length === 0 ? ifFree('') : guard(plan)}
 exec 8>"$d/lock"
 ${plan.before.map((command, index) => oneBefore(command, index)).join('\n')}
 echo "frozen"
 `;
 }
+
+/**
+ * What is done under the lock of the whole machine, if no other freeze holds it. The lock is closed before anything is
+ * started that would inherit it. A freeze holds from its `begun` to its `thawed`, so one whose `after` fails does too.
+ */
+function ifFree(then: string): string {
+  return `exec 6>${quoted(`${MACHINE_DIR}/freeze.lock`)} || exit 97
+flock 6 || exit 97
+owner=$(cat ${quoted(OWNER_FILE)} 2>/dev/null)
+if [ -n "$owner" ] && [ "$owner" != "$d" ] && [ -e "$owner/begun" ] && [ ! -e "$owner/thawed" ]; then
+  echo "another backup holds this machine: $owner" >&2; exit ${HELD_BY_ANOTHER}
+fi
+${then}exec 6>&-`;
+}
+
+/** `begun` under the same lock: in between another one would find the machine free. */
+const claim = () => ifFree(`echo "$d" > ${quoted(OWNER_FILE)} || exit 97\n: > "$d/begun" || exit 97\n`);
 
 function guard(plan: FreezePlan): string {
   const dir = dirOf(plan);
@@ -50,7 +77,7 @@ exec 8>"$d/lock"
 flock 8
 if [ -e "$d/thawing" ]; then echo "thawed before it was frozen" >&2; exit 75; fi
 if [ ! -e "$d/begun" ]; then
-  : > "$d/begun"
+${claim()}
   setsid bash -c ${quoted(
     `sleep ${seconds(plan.guardMs)}; for i in $(seq ${GUARD_TRIES}); do bash ${dir}/thaw guard && exit 0; sleep ${GUARD_PAUSE_S}; done`,
   )} </dev/null >"$d/guard.log" 2>&1 8>&- &
@@ -63,7 +90,7 @@ function oneBefore({ name, timeout }: MachineCommand, index: number): string {
 if [ -e "$d/thawing" ]; then echo ${quoted(`${name}: not begun, it is being thawed`)} >&2; exit 75; fi
 timeout -k ${GRACE_S} ${seconds(timeout)} bash "$d/before-${index}" 8>&- &
 current=$!
-echo "$current" > "$d/current"
+echo "$current $(cut -d ' ' -f 22 "/proc/$current/stat" 2>/dev/null)" > "$d/current"
 flock -u 8
 wait "$current"
 code=$?
@@ -78,7 +105,7 @@ if [ -e "$d/thawing" ]; then exit 75; fi`;
 
 /**
  * Thaws, unless it is thawed already, and prints `thawed by: asked`, `thawed by: guard`, or `thawed by: restart` where the machine
- * has forgotten the freeze.
+ * has forgotten the freeze. Ends with HELD_BY_ANOTHER, with nothing done, where it has, and another freeze holds it now.
  * @param known The freeze is known to have begun, so `after` is run even where the machine knows nothing of it.
  */
 export function thawScript(plan: FreezePlan, known: boolean): string {
@@ -106,10 +133,16 @@ by=asked
 # It was frozen, and knows nothing of it: /run is empty after a restart, and what was held was let go by that.
 if [ "$how" = known ] && [ ! -e "$d/begun" ]; then by=restart; fi
 [ -e "$d/thawing" ] || echo "$by" > "$d/thawing"
-current=$(cat "$d/current" 2>/dev/null)
+current= since=
+[ ! -s "$d/current" ] || read -r current since < "$d/current"
 flock -u 8
 if [ ! -e "$d/begun" ] && [ "$how" = asked ]; then echo "thawed by: nobody, it was never begun"; exit 0; fi
-if [ -n "$current" ] && kill -TERM "$current" 2>/dev/null; then
+# After a restart another freeze may hold the machine by now: it is not to be let go by our after.
+if [ "$by" = restart ]; then
+${claim()}
+fi
+# Where before was killed its number stays here, and may be another's by now: that one was not started at that time.
+if [ -n "$since" ] && [ "$(cut -d ' ' -f 22 "/proc/$current/stat" 2>/dev/null)" = "$since" ] && kill -TERM "$current" 2>/dev/null; then
   for i in $(seq ${GRACE_S * 10}); do kill -0 "$current" 2>/dev/null || break; sleep 0.1; done
   kill -KILL -- "-$current" 2>/dev/null
 fi

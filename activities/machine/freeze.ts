@@ -6,7 +6,7 @@ import type { Ours } from '../ec2/tags.ts';
 import { permanent } from '../errors.ts';
 import { commandFailure, shownOutput } from '../ssm/command-failure.ts';
 import { runOnMachine } from '../ssm/run-command.ts';
-import { freezeScript, thawScript, type FreezePlan } from './freeze-scripts.ts';
+import { freezeScript, HELD_BY_ANOTHER, OWNER_FILE, thawScript, type FreezePlan } from './freeze-scripts.ts';
 
 export interface FreezeArgs {
   ours: Ours;
@@ -30,11 +30,14 @@ function planOf({ ours, attempt, migration }: FreezeArgs): FreezePlan {
   return { key, before: migration.before, after: migration.after, guardMs: migration.guard };
 }
 
+const ANOTHER_HOLDS = `wait for the end of the other backup of this machine, then retry; one whose after failed holds it until its after was run: where nothing is frozen for certain, remove ${OWNER_FILE} on the machine`;
+
 const sum = (commands: { timeout: number }[]) => commands.reduce((all, { timeout }) => all + timeout, 0);
 
 /**
  * Runs `before`, under the machine's own guard where there is an `after`. May run twice: it is sent and run once.
- * @throws cutover.ServiceFailed with the output of the command that failed; as runOnMachine
+ * @throws cutover.ServiceFailed with the output of the command that failed, or where another backup holds the machine;
+ *   as runOnMachine
  */
 export async function freezeMachine(args: FreezeArgs): Promise<{ note: string }> {
   const { ours, instanceId, attempt, migration } = args;
@@ -47,7 +50,12 @@ export async function freezeMachine(args: FreezeArgs): Promise<{ note: string }>
     agentTimeoutMs: migration.agentTimeout,
     output: migration.output,
   });
-  if (result.meaning !== 'ok') throw commandFailure('before', instanceId, result, { output: migration.output });
+  if (result.meaning !== 'ok') {
+    throw commandFailure('before', instanceId, result, {
+      output: migration.output,
+      ...(result.exitCode === HELD_BY_ANOTHER ? { remedy: ANOTHER_HOLDS } : {}),
+    });
+  }
   return { note: migration.before.map(({ name }) => name).join(', ') };
 }
 
@@ -72,6 +80,9 @@ export async function thawMachine(
     output: migration.output,
     repeatable: true,
   });
+  if (result.exitCode === HELD_BY_ANOTHER) {
+    throw commandFailure('after', instanceId, result, { remedy: ANOTHER_HOLDS, output: migration.output });
+  }
   if (result.meaning !== 'ok') {
     throw commandFailure('after (the machine may be frozen still)', instanceId, result, {
       remedy: `run the file's after by hand on the machine at once; ${guard}`,

@@ -39,7 +39,7 @@ export async function launchMachine(args: LaunchArgs): Promise<{ instanceId: str
   const [living] = await ourMachines(ours);
   if (living?.InstanceId) return { instanceId: living.InstanceId, adopted: true };
   try {
-    const { Instances = [] } = await ec2(ours.aws).send(new RunInstancesCommand(inputOf(args)));
+    const { Instances = [] } = await ec2(ours.aws).send(new RunInstancesCommand(runInstancesInput(args)));
     const id = Instances[0]?.InstanceId;
     if (!id) throw transient(ErrorType.unreachable, 'RunInstances: the answer is not EC2’s');
     return { instanceId: id, adopted: false };
@@ -56,7 +56,8 @@ export async function ourMachines(ours: Ours): Promise<Instance[]> {
   );
 }
 
-function inputOf({ ours, chosen, attempt, migration }: LaunchArgs): RunInstancesCommandInput {
+/** What the machine is asked for with. @throws cutover.Invalid where its type is not known */
+export function runInstancesInput({ ours, chosen, attempt, migration }: LaunchArgs): RunInstancesCommandInput {
   const { type, subnet, securityGroups, key, profile } = chosen.settings;
   if (type === undefined) {
     throw permanent(ErrorType.invalid, `the type of the machine behind ${chosen.imageId} is not known`, {

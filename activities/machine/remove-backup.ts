@@ -1,9 +1,11 @@
 /** Removes what a run has made of images and snapshots, for its undo and before it takes another one. */
 import type { Image, Snapshot } from '@aws-sdk/client-ec2';
-import { addTags, deleteSnapshot, deregister, findImages, findSnapshots } from '../ec2/images.ts';
+import { ErrorType } from '../../spec/errors.ts';
+import { addTags, deleteSnapshots, deregister, findImages, findSnapshots, LETS_GO_MS } from '../ec2/images.ts';
 import { imageState } from '../ec2/status-table.ts';
 import { oursFilters, TAG, tagsOf, type Ours } from '../ec2/tags.ts';
 import { ec2PollMs, notYetVisibleMs, READINGS_OF_NOTHING } from '../ec2/wait.ts';
+import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import type { Taken } from './take-backup.ts';
 
@@ -24,17 +26,21 @@ export interface BegunBackup {
  * Deregisters and deletes all that this run has made, and waits until it is gone. Nothing else is touched: by the tags
  * of the run alone. Runs as often as it likes. What was begun and is not seen is looked for as long as it may take
  * to be seen; an image that was answered, only until it and its snapshots have been seen.
- * @throws cutover.Busy, cutover.Denied, cutover.Throttled, cutover.Unreachable
+ * @throws cutover.ServiceFailed where an image that is not of this run uses a snapshot, or AWS refuses for long;
+ *   cutover.Busy, cutover.Denied, cutover.Throttled, cutover.Unreachable
  */
 export async function removeMachineBackup({
   ours,
   begun,
   notYetVisible = notYetVisibleMs(),
+  letsGo = LETS_GO_MS,
 }: {
   ours: Ours;
   begun?: BegunBackup;
   /** ms */
   notYetVisible?: number;
+  /** How long a snapshot may be in use after its image is gone, ms. */
+  letsGo?: number;
 }): Promise<{ note: string }> {
   return remove(
     ours,
@@ -43,6 +49,7 @@ export async function removeMachineBackup({
       if (!begun || Date.now() - begun.at >= notYetVisible) return true;
       return begun.imageId !== undefined && images.has(begun.imageId) && snapshots.size >= begun.volumes;
     },
+    letsGo,
   );
 }
 
@@ -61,10 +68,12 @@ async function remove(
   ours: Ours,
   isMeant: (tags: Record<string, string>) => boolean,
   isAll: (seen: { images: Set<string>; snapshots: Set<string> }) => boolean = () => true,
+  letsGo = LETS_GO_MS,
 ): Promise<{ note: string }> {
   const removed = new Set<string>();
   const seen = { images: new Set<string>(), snapshots: new Set<string>() };
   let empty = 0;
+  let inUseSince = Infinity;
   await waitUntil<{ images: Image[]; snapshots: Snapshot[] }>({
     intervalMs: ec2PollMs(),
     read: async () => {
@@ -81,10 +90,11 @@ async function remove(
       }
       // An image holds its snapshots until it is gone, which is seen at the next reading.
       if (images.length === 0) {
-        for (const { SnapshotId = '' } of snapshots) {
-          await deleteSnapshot(SnapshotId, ours.aws);
-          removed.add(SnapshotId);
-        }
+        const ids = snapshots.map(({ SnapshotId = '' }) => SnapshotId);
+        const inUse = await deleteSnapshots(ids, ours.aws);
+        for (const id of ids) if (!inUse.includes(id)) removed.add(id);
+        inUseSince = inUse.length === 0 ? Infinity : Math.min(inUseSince, Date.now());
+        if (Date.now() - inUseSince > letsGo) throw usedByAnother(inUse);
       }
       empty = images.length + snapshots.length === 0 ? empty + 1 : 0;
       return { images, snapshots };
@@ -99,6 +109,12 @@ async function remove(
     }),
   });
   return { note: removed.size === 0 ? 'nothing was there' : `removed ${[...removed].join(', ')}` };
+}
+
+function usedByAnother(ids: string[]): Error {
+  return permanent(ErrorType.serviceFailed, `${ids.join(', ')}: an image that this run did not make uses it`, {
+    remedy: 'deregister that image, if it may go, and retry; or delete the snapshot later',
+  });
 }
 
 /** Whether a backup of this run has failed or is gone, so that waiting for it is in vain. @throws as removeMachineBackup */

@@ -8,6 +8,7 @@ import { pass, unknown, unmet, warn, type Check } from '../preflight/check.ts';
 import { runChecks } from '../preflight/run-checks.ts';
 import { chooseMachineBackup, type Chosen } from './choose-backup.ts';
 import { dryRun } from './dry-run.ts';
+import { runInstancesInput } from './launch.ts';
 
 interface Context {
   migration: MachineRestore;
@@ -94,20 +95,12 @@ const permission: Check<Context> = {
   severity: 'fail',
   remedy: () => 'docs/machines.md lists the permissions; a profile needs iam:PassRole too',
   byHand: ({ chosen }) => `aws ec2 run-instances --dry-run --image-id ${chosen.imageId}`,
-  run: ({ migration, chosen }) => {
-    const { type, subnet } = chosen.settings;
-    return dryRun('RunInstances', () =>
-      ec2(migration.aws).send(
-        new RunInstancesCommand({
-          DryRun: true,
-          ImageId: chosen.imageId,
-          MinCount: 1,
-          MaxCount: 1,
-          ...(type === undefined ? {} : { InstanceType: type as never }),
-          ...(subnet === undefined ? {} : { SubnetId: subnet }),
-        }),
-      ),
-    );
+  run: async ({ migration, chosen }) => {
+    if (chosen.settings.type === undefined) return unknown('it can be asked for once its type is known');
+    // All that the launch itself asks for: a policy may allow it without a tag or a profile, and refuse it with one.
+    const ours = { migrationId: migration.id, run: 'preflight', aws: migration.aws };
+    const { ClientToken: _, ...input } = runInstancesInput({ ours, chosen, attempt: 1, migration });
+    return dryRun('RunInstances', () => ec2(migration.aws).send(new RunInstancesCommand({ ...input, DryRun: true })));
   },
 };
 
@@ -134,9 +127,14 @@ const addresses: Check<Context> = {
   severity: 'fail',
   remedy: () => 'name them in the file: oldAddresses: { private: […], public: […] }',
   byHand: look,
-  run: async ({ chosen }) => {
+  run: async ({ migration, chosen }) => {
     const { old } = chosen;
-    if (old.private.length === 0) return unmet('no private address');
+    // As the step itself has it: `also` alone is something to replace.
+    const without = migration.steps.filter(
+      (step) => step.type === 'replace-addresses' && Object.keys(step.also).length === 0,
+    );
+    if (old.private.length === 0 && without.length > 0) return unmet('no private address');
+    if (old.private.length === 0) return pass('no private address; the file has what is replaced (also)');
     const found = `private ${old.private.join(', ')}; public ${old.public.join(', ') || 'none'}`;
     return pass(found);
   },

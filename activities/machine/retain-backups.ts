@@ -3,7 +3,7 @@ import { ErrorType } from '../../spec/errors.ts';
 import type { Retention, RetentionDecision } from '../../spec/retention.ts';
 import { keep, kept } from '../aws/kept.ts';
 import { beat } from '../beat.ts';
-import { addTags, deleteSnapshot, deregister, describeImage, findSnapshots } from '../ec2/images.ts';
+import { addTags, deleteSnapshots, deregister, describeImage, findSnapshots, LETS_GO_MS } from '../ec2/images.ts';
 import { isOurs, TAG, tagFilter, tagsOf, type Ours } from '../ec2/tags.ts';
 import { ec2PollMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
@@ -17,20 +17,30 @@ export interface RetainArgs {
   ours: Ours;
   instanceId: string;
   policy: Retention;
+  /** How long a snapshot may be in use after its image is gone, ms. */
+  letsGo?: number;
 }
 
 export interface Retained {
+  /** Beside the backups, a snapshot of a deleted one that is in use: the next run tries again. */
   kept: RetentionDecision[];
   deleted: RetentionDecision[];
+  warnings: string[];
 }
 
 /**
  * Deregisters images and deletes their snapshots together; sets of snapshots as a whole. Only what is tagged by this
  * migration and of this machine, and never the last complete one. May run twice: a deletion that was cut short is ended.
- * @throws cutover.Invalid where nothing complete would be left; cutover.Busy, cutover.Denied, cutover.Throttled,
- *   cutover.Unreachable
+ * A snapshot that is still in use when `letsGo` is over is kept and warned of: it stops neither this run nor the next.
+ * @throws cutover.Invalid where nothing complete would be left; cutover.ServiceFailed where AWS refuses for long;
+ *   cutover.Busy, cutover.Denied, cutover.Throttled, cutover.Unreachable
  */
-export async function retainMachineBackups({ ours, instanceId, policy }: RetainArgs): Promise<Retained> {
+export async function retainMachineBackups({
+  ours,
+  instanceId,
+  policy,
+  letsGo = LETS_GO_MS,
+}: RetainArgs): Promise<Retained> {
   const all = await backupsOf({ migrationId: ours.migrationId, instanceId }, ours.aws);
   const living = all.filter(({ retired, createdAt }) => !retired && createdAt !== undefined);
   const decisions = planRetention(
@@ -52,18 +62,40 @@ export async function retainMachineBackups({ ours, instanceId, policy }: RetainA
     (decision) => !decisions.some(({ id }) => id === decision.id),
   );
   keep({ retired: [...earlier, ...going] });
+  const inUse = new Set<string>();
+  const note = (ids: string[]) => ids.forEach((id) => inUse.add(id));
   for (const { id } of going)
-    await retire(
-      ours,
-      living.find((backup) => backup.id === id)!,
+    note(
+      await retire(
+        ours,
+        living.find((backup) => backup.id === id)!,
+      ),
     );
   // What an earlier run had begun to delete: its image may be gone, and only the tags of its snapshots tell.
-  for (const backup of all.filter(({ retired }) => retired)) await removeWhole(ours, backup);
-  await removeRetiredSnapshots(ours, instanceId);
-  return { kept: decisions.filter(({ keep }) => keep), deleted: [...earlier, ...going] };
+  for (const backup of all.filter(({ retired }) => retired)) note(await removeWhole(ours, backup));
+  note(await removeRetiredSnapshots(ours, instanceId));
+  const left = inUse.size === 0 ? [] : await untilLetGo(ours, [...inUse], letsGo);
+  const because = 'an image that cutover did not make uses it';
+  return {
+    kept: [...decisions.filter(({ keep }) => keep), ...left.map((id) => ({ id, keep: true, because }))],
+    deleted: [...earlier, ...going],
+    warnings: left.map((id) => `retention: ${id} stays: ${because}`),
+  };
 }
 
-async function retire(ours: Ours, backup: FoundBackup): Promise<void> {
+/** Images that were deregistered a moment ago let go of their snapshots, others do not. @returns what is left */
+async function untilLetGo(ours: Ours, ids: string[], letsGo: number): Promise<string[]> {
+  const began = Date.now();
+  return waitUntil({
+    intervalMs: ec2PollMs(),
+    read: () => deleteSnapshots(ids, ours.aws),
+    done: (left) => left.length === 0 || Date.now() - began > letsGo,
+    progress: (left) => ({ text: left.length === 0 ? 'all are deleted' : `${left.join(', ')} is in use still` }),
+  });
+}
+
+/** @returns snapshots that are in use */
+async function retire(ours: Ours, backup: FoundBackup): Promise<string[]> {
   beat({ progress: { text: `delete ${backup.name}` } });
   const snapshotIds = await taggedSnapshots(ours, backup);
   await addTags(
@@ -71,7 +103,7 @@ async function retire(ours: Ours, backup: FoundBackup): Promise<void> {
     { [TAG.retired]: new Date().toISOString() },
     ours.aws,
   );
-  await removeWhole(ours, { ...backup, snapshotIds });
+  return removeWhole(ours, { ...backup, snapshotIds });
 }
 
 /** Somebody else's snapshot in an image of ours stays. */
@@ -83,7 +115,8 @@ async function taggedSnapshots({ migrationId, aws }: Ours, backup: FoundBackup):
   );
 }
 
-async function removeWhole(ours: Ours, backup: FoundBackup): Promise<void> {
+/** @returns snapshots that are in use */
+async function removeWhole(ours: Ours, backup: FoundBackup): Promise<string[]> {
   const { imageId } = backup;
   if (imageId !== undefined) {
     await deregister(imageId, ours.aws);
@@ -94,10 +127,11 @@ async function removeWhole(ours: Ours, backup: FoundBackup): Promise<void> {
       progress: () => ({ text: `${imageId} is being deregistered` }),
     });
   }
-  for (const id of await taggedSnapshots(ours, backup)) await deleteSnapshot(id, ours.aws);
+  return deleteSnapshots(await taggedSnapshots(ours, backup), ours.aws);
 }
 
-async function removeRetiredSnapshots(ours: Ours, instanceId: string): Promise<void> {
+/** @returns those that are in use */
+async function removeRetiredSnapshots(ours: Ours, instanceId: string): Promise<string[]> {
   const left = await findSnapshots(
     [
       tagFilter(TAG.migration, ours.migrationId),
@@ -106,6 +140,8 @@ async function removeRetiredSnapshots(ours: Ours, instanceId: string): Promise<v
     ],
     ours.aws,
   );
-  for (const { SnapshotId, Tags } of left)
-    if (SnapshotId && !isOurs(ours, Tags)) await deleteSnapshot(SnapshotId, ours.aws);
+  return deleteSnapshots(
+    left.flatMap(({ SnapshotId, Tags }) => (SnapshotId && !isOurs(ours, Tags) ? [SnapshotId] : [])),
+    ours.aws,
+  );
 }

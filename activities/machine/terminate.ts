@@ -3,10 +3,10 @@ import { DeleteVolumeCommand, TerminateInstancesCommand, type Instance, type Vol
 import { ErrorType } from '../../spec/errors.ts';
 import { ec2 } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
-import { describeInstances, describeVolumes } from '../ec2/instance.ts';
+import { describeInstance, describeInstances, describeVolumes } from '../ec2/instance.ts';
 import { isOurs, oursFilters, type Ours } from '../ec2/tags.ts';
 import { ec2PollMs, notYetVisibleMs, READINGS_OF_NOTHING, waitedMs } from '../ec2/wait.ts';
-import { permanent } from '../errors.ts';
+import { permanent, transient } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 
 /** AWS ends a machine within minutes, ms. */
@@ -24,8 +24,8 @@ export interface BegunMachine {
  * Waits until it is terminated and its volumes are gone, those too that AWS keeps when a machine ends
  * (`DeleteOnTermination: false`). Runs as often as it likes. One that was begun and is not seen is looked for as long as it
  * may take to be seen.
- * @throws cutover.Denied (termination protection), cutover.Deadline naming what is left, cutover.Throttled,
- *   cutover.Unreachable; CancelledFailure
+ * @throws cutover.Denied (termination protection), cutover.Deadline naming what is left, cutover.NotOurs where the
+ *   machine is there and has lost our tags, cutover.Throttled, cutover.Unreachable; CancelledFailure
  */
 export async function terminateMachine({
   ours,
@@ -69,8 +69,19 @@ export async function terminateMachine({
           : `${machines.map(({ InstanceId, State }) => `${InstanceId} is ${State?.Name}`).join(', ') || 'no machine'}, ${volumes.length} volume(s)`,
     }),
   });
+  if (begun?.instanceId !== undefined) await assertGone(ours, begun.instanceId);
   const ids = [...seen];
   return { ids, note: ids.length === 0 ? 'no machine was there' : `${ids.join(', ')} terminated, no volume left` };
+}
+
+/** Something that rewrites tags may have taken ours from it: found by its id alone, it is not ours to terminate. */
+async function assertGone({ aws, run }: Ours, id: string): Promise<void> {
+  const state = (await describeInstance(id, aws))?.State?.Name;
+  if (state === undefined || state === 'terminated') return;
+  if (state === 'shutting-down') throw transient(ErrorType.busy, `${id} is ${state}`, { benign: true });
+  throw permanent(ErrorType.notOurs, `${id}, which this run has made, is ${state}, and has no tags of this run`, {
+    remedy: `if it is the one that was made: terminate it, or give it the tags cutover:migration and cutover:run=${run} again; then retry`,
+  });
 }
 
 function tooLate(machines: Instance[], volumes: Volume[]): Error {

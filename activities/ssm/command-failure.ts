@@ -5,7 +5,7 @@ import type { CommandOutput } from '../../spec/machine.ts';
 import { permanent } from '../errors.ts';
 import type { CommandResult } from './run-command.ts';
 
-/** Characters of an output that are shown, its end: there it says what went wrong. */
+/** Characters of an output that are shown, its end: there it says what went wrong. They are kept in Temporal's history. */
 const SHOWN = 1_000;
 
 /** The end of a command's output, for people and history. */
@@ -24,7 +24,7 @@ export function howItEnded({ meaning, status, exitCode }: CommandResult): string
   return status;
 }
 
-/** To be thrown where a command failed. */
+/** To be thrown where a command failed. The end of its output goes into the history: docs/machines.md says so. */
 export function commandFailure(
   what: string,
   instanceId: string,

@@ -15,7 +15,10 @@ export interface TableExportPlan {
   /** Why `exportTime` is not what was asked for. */
   moved?: string;
   prefix?: string;
-  incremental?: { from: string; to: string; view: 'NEW_IMAGE' | 'NEW_AND_OLD_IMAGES' };
+  /** `base`: the ARN of the export that it goes on from, with `last-export`. */
+  incremental?: { from: string; to: string; view: 'NEW_IMAGE' | 'NEW_AND_OLD_IMAGES'; base?: string };
+  /** Newer exports that are not whole, so that the increment begins before them, with why. */
+  passedOver?: string;
   window?: { earliest: string; latest: string };
   /** It can't be exported. */
   error?: string;
@@ -62,6 +65,8 @@ export interface ExportResult {
     bytes: number;
     manifest: string;
     verified: 'full' | 'objects';
+    /** Of an increment: where it begins (ISO), and which export it goes on from. */
+    increment?: { from: string; base?: string };
   }[];
   failedExports: { tableName: string; error: string; exportArn?: string }[];
 }

@@ -51,7 +51,7 @@ const incremental = z.strictObject({
       error: 'expected last-export, or a time with its offset (2026-11-21T03:00:00+09:00)',
     })
     .describe(
-      "inclusive. last-export: where the table's newest complete export of this migration ended; AWS takes 15 minutes to 24 hours at a time",
+      "inclusive. last-export: where the table's newest whole export of an earlier run of this migration ended; AWS takes 15 minutes to 24 hours at a time",
     ),
   to: z
     .union([z.literal('now'), instant], { error: 'expected now, or a time with its offset' })

@@ -81,6 +81,10 @@ export const dynamodbRestore = z
     path: ['schedule'],
     error: 'expected drill: true with a schedule: every run would restore to the same table',
   })
+  .refine((m) => m.schedule === undefined || m.table === undefined, {
+    path: ['table'],
+    error: 'expected no name with a schedule: each run makes a table of its own name, or two runs would share one',
+  })
   .refine((m) => !('table' in m.from) || m.from.table.split('/').at(-1) !== m.table, {
     path: ['table'],
     error: 'expected another name than the source table: AWS restores to a new table only',

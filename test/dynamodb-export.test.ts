@@ -1,8 +1,15 @@
 /** Exports of many tables: verified, one of five failing, aborted, tried again, with the worker killed, by SSM, incremental. */
 import { DescribeContinuousBackupsCommand } from '@aws-sdk/client-dynamodb';
+import { CreateBucketCommand, PutBucketEncryptionCommand } from '@aws-sdk/client-s3';
 import pLimit from 'p-limit';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { BUCKET_CHECKS } from '../activities/dynamodb/bucket-checks.ts';
 import { listDynamoDbExports } from '../activities/dynamodb/list-exports.ts';
+import { resolveExportSettings } from '../activities/dynamodb/settings.ts';
+import type { DynamoDbExport } from '../spec/kind-dynamodb-export.ts';
+import { migrationFile } from '../spec/migration.ts';
+import type { TableExport } from '../spec/dynamodb-export-state.ts';
+import type { MigrationStatus } from '../spec/status.ts';
 import { BUCKET, DynamoDbScene, resultOf } from './stage/dynamodb.ts';
 import { endFirstAttempts, named } from './stage/second-attempt.ts';
 import { isDone, Stage, until, untilStatus } from './stage/stage.ts';
@@ -119,8 +126,10 @@ test('aborted while it runs, what can not be stopped is named; then again, to it
   const status = await untilStatus(first, 'aborted', aborted);
   expect(status.leftovers).toEqual([
     expect.stringContaining(`${arn} still runs and can not be stopped; its objects: s3://${BUCKET}/`),
+    `point-in-time recovery of ${named('again')}: this run switched it on, and it stays on`,
   ]);
-  expect(await recoveryOf(named('again'))).toMatchObject({ PointInTimeRecoveryStatus: 'DISABLED' });
+  // Off, the history would be gone that other runs count on by now.
+  expect(await recoveryOf(named('again'))).toMatchObject({ PointInTimeRecoveryStatus: 'ENABLED' });
   const done = await untilStatus(await scene.export(named('again'), [named('again')], file), 'done', isDone);
   expect(resultOf(done).successfulExports).toMatchObject([{ tableName: named('again'), itemCount: 30 }]);
   expect(resultOf(done).successfulExports[0]?.exportArn).not.toBe(arn);
@@ -227,7 +236,7 @@ test('the article’s parameters by SSM, from end to end; a time to come is move
     'SecureString',
   );
   await scene.parameter('/test/stg/infra/BACKUP_BUCKET_NAME', BUCKET);
-  await scene.parameter('/test/stg/infra/BACKUP_DAY_STR', 'EVERYDAY');
+  await scene.parameter('/test/stg/infra/BACKUP_DAY_STR', 'EVERYDAY', 'SecureString');
   await scene.parameter('/test/stg/infra/BACKUP_HOUR_STR', ' 23 ');
   await scene.parameter('/test/stg/infra/BACKUP_MINUTE_STR', '59');
   await scene.parameter('/test/stg/infra/BACKUP_SECOND_STR', '五十九');
@@ -244,9 +253,25 @@ test('the article’s parameters by SSM, from end to end; a time to come is move
   const asked = await untilStatus(handle, 'parked', parked);
   expect(asked.operator).toMatchObject({ step: 'settings', errorType: 'cutover.Invalid' });
   expect(asked.operator?.reason).toMatch(/second is "五十九": expected a whole number/);
+  // Somebody's password by mistake: a SecureString is a setting too, but one that can't be used is not shown.
+  await scene.parameter('/test/stg/infra/WRONG', 'hunter2!', 'SecureString');
+  const hidden: [object, RegExp][] = [
+    [{ tables: { ssm: '/test/stg/infra/WRONG' } }, /tables: \[value of a SecureString\] .*not a table's name/],
+    [{ bucket: { ssm: '/test/stg/infra/WRONG' } }, /bucket: \[value of a SecureString\] .*not the name of an S3/],
+    [{ at: { hour: { ssm: '/test/stg/infra/WRONG' } } }, /hour is \[value of a SecureString\]: expected a whole/],
+  ];
+  for (const [name, value] of Object.entries(scene.workerEnvironment)) process.env[name] = value;
+  for (const [wrong, message] of hidden) {
+    const given = { kind: 'dynamodb-export', id: 'wrong', tables: ['orders'], bucket: BUCKET, ...wrong };
+    const migration = migrationFile.parse({ ...given, aws: { region: scene.aws.region } }) as DynamoDbExport;
+    const refused = resolveExportSettings({ migration, now: new Date().toISOString() });
+    await expect(refused).rejects.toThrow(message);
+    await expect(refused).rejects.not.toThrow(/hunter2/);
+  }
   await scene.parameter('/test/stg/infra/BACKUP_SECOND_STR', '59');
   await handle.retry({ by: 'test' });
   const status = await untilStatus(handle, 'done', isDone);
+  expect(status.steps[0]?.note).toMatch(/day \[value of a SecureString\] is not a number: today/);
   const { successfulExports } = resultOf(status);
   expect(successfulExports.map(({ tableName, itemCount }) => [tableName, itemCount])).toEqual([
     [named('by-ssm-a'), 30],
@@ -265,7 +290,11 @@ test('an increment goes on where the last export ended; the first one is refused
   const file = { type: { incremental: { from: 'last-export' } } };
   const early = await scene.export(named('changing'), [named('changing')], file);
   const asked = await untilStatus(early, 'parked', parked);
-  expect(asked.operator?.reason).toMatch(/no completed export of changing\S* in the last two days/);
+  // Of the one table that there is: so it is the preflight that stops.
+  expect(asked.operator?.step).toBe('preflight');
+  expect(asked.operator?.reason).toMatch(
+    /E10\..*no completed export of changing\S*, of an earlier run, in the last two days/,
+  );
   await early.abort({ by: 'test' });
   await untilStatus(early, 'aborted', aborted);
 
@@ -284,6 +313,126 @@ test('an increment goes on where the last export ended; the first one is refused
   expect(Date.parse(tables[named('changing')]!.plan.incremental.from)).toBe(
     Date.parse(full.successfulExports[0]!.exportTime),
   );
+});
+
+const DELETE_OBJECTS = `POST /${BUCKET}/`;
+
+test('a deletion that is cut short after the manifest is ended by a retry', async () => {
+  await scene.table(named('cut'));
+  const run = () => scene.export(named('cut'), [named('cut')], { retention: { keepLast: 1 } });
+  const first = resultOf(await untilStatus(await run(), 'done', isDone)).successfulExports[0]!;
+  const folder = first.manifest.replace('manifest-summary.json', '');
+  const { control } = scene.aws;
+  const off = control.onCall(DELETE_OBJECTS, 'after', () => {
+    control.failNext({ action: DELETE_OBJECTS, code: 'AccessDenied', status: 403 });
+    off();
+  });
+  const second = await run();
+  const asked = await untilStatus(second, 'parked', parked);
+  expect(asked.operator).toMatchObject({ step: 'retention', errorType: 'cutover.Denied' });
+  expect(await scene.keys(first.manifest)).toEqual([]);
+  expect((await scene.keys(folder)).length).toBeGreaterThan(2);
+  await second.retry({ by: 'test' });
+  const done = await untilStatus(second, 'done', isDone);
+  expect(done.steps.at(-1)).toMatchObject({ note: `deleted: ${first.exportArn}` });
+  expect(await scene.keys(folder)).toEqual([]);
+});
+
+test('an increment never goes on from what is not whole: not from its own run’s, nor from one that was skipped', async () => {
+  const name = named('chain');
+  scene.aws.control.dynamodb.limits({ incrementalMin: 0 });
+  await scene.table(name);
+  const full = resultOf(await untilStatus(await scene.export(name, [name]), 'done', isDone)).successfulExports[0]!;
+  const file = { type: { incremental: { from: 'last-export' } } };
+  await scene.put(name, 100, 5);
+  scene.aws.control.dynamodb.miscountExport({ table: name, where: 'summary', times: 2 });
+  const first = await scene.export(name, [name], file);
+  await untilStatus(first, 'parked', parked);
+  await scene.put(name, 200, 3);
+  await first.retry({ by: 'test' });
+  // COMPLETED for AWS, and its end is newer than the full one's: but it is this very run that found it not whole.
+  await until('the retry has failed too', async () => (await scene.exportsOf(name)).length === 3);
+  await untilStatus(first, 'parked again', parked);
+  expect(incrementOf(await first.status())).toMatchObject({ base: full.exportArn });
+  await first.skip({ by: 'test' });
+  await untilStatus(first, 'done', isDone);
+
+  const next = await untilStatus(await scene.export(name, [name], file), 'done', isDone);
+  const { increment, itemCount } = resultOf(next).successfulExports[0]!;
+  expect(increment?.base).toBe(full.exportArn);
+  expect(Date.parse(increment!.from)).toBe(Date.parse(full.exportTime));
+  expect(itemCount).toBe(8);
+  expect(next.warnings.join('\n')).toMatch(
+    /before exports that are not whole: .*the summary says 9.*the summary says 6/,
+  );
+
+  // The proof of what is gone on from is the file's own: a data file that was changed is found.
+  await scene.aws.control.dynamodb.damageExport({ export: full.exportArn, damage: 'missing' });
+  await scene.aws.control.dynamodb.damageExport({
+    export: resultOf(next).successfulExports[0]!.exportArn,
+    damage: 'missing',
+  });
+  const none = await scene.export(name, [name], file);
+  const asked = await untilStatus(none, 'parked', parked);
+  expect(asked.operator?.reason).toMatch(/no export of chain\S* of the last two days is whole: .*data file is missing/);
+  await none.abort({ by: 'test' });
+  await untilStatus(none, 'aborted', aborted);
+});
+
+test('a planning that fails and is skipped: the result names each table as not exported', async () => {
+  const name = named('unplanned');
+  await scene.table(name);
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const handle = await scene.export(name, [name]);
+  const off = scene.aws.control.onCall('DescribeTable', 'before', async () => {
+    if ((await handle.status()).step === 'export') await held;
+  });
+  const { workflowService } = stage.client;
+  const namespace = stage.client.options.namespace;
+  await until('the planning is ended from outside', async () => {
+    const { raw } = await stage.client.workflow.getHandle(handle.id).describe();
+    const planning = raw.pendingActivities?.find(({ activityType }) => activityType?.name === 'planExports');
+    if (!planning?.lastStartedTime) return false;
+    await workflowService.respondActivityTaskFailedById({
+      namespace,
+      workflowId: handle.id,
+      activityId: planning.activityId!,
+      failure: { message: 'ended by hand', applicationFailureInfo: { nonRetryable: true } },
+    });
+    return true;
+  });
+  const asked = await untilStatus(handle, 'parked', parked);
+  expect(asked.operator).toMatchObject({ step: 'export' });
+  off();
+  release();
+  await handle.skip({ by: 'test' });
+  const status = await untilStatus(handle, 'done', isDone);
+  expect(resultOf(status)).toEqual({
+    successfulExports: [],
+    failedExports: [{ tableName: name, error: 'it was not begun' }],
+  });
+  expect(status.warnings.join('\n')).toMatch(/unplanned\S* was not exported: it was not begun/);
+});
+
+test('of a bucket whose default is a KMS key nothing is passed: nobody looked at the key', async () => {
+  for (const [variable, value] of Object.entries(scene.workerEnvironment)) process.env[variable] = value;
+  const bucket = named('kms');
+  await scene.s3.send(new CreateBucketCommand({ Bucket: bucket }));
+  const check = BUCKET_CHECKS.find(({ id }) => id === 'E7')!;
+  const context = { bucket, bucketOwner: undefined, sse: undefined, aws: { region: scene.aws.region } };
+  const encrypt = (rule: { SSEAlgorithm: 'AES256' | 'aws:kms'; KMSMasterKeyID?: string }) =>
+    scene.s3.send(
+      new PutBucketEncryptionCommand({
+        Bucket: bucket,
+        ServerSideEncryptionConfiguration: { Rules: [{ ApplyServerSideEncryptionByDefault: rule }] },
+      }),
+    );
+  await encrypt({ SSEAlgorithm: 'AES256' });
+  expect((await check.run(context)).result).toBe('pass');
+  await encrypt({ SSEAlgorithm: 'aws:kms', KMSMasterKeyID: 'alias/backups' });
+  expect(await check.run(context)).toMatchObject({ result: 'unknown', found: /aws:kms alias\/backups/ });
+  expect((await check.run({ ...context, sse: { algorithm: 'AES256' } })).result).toBe('pass');
 });
 
 test('retention deletes the objects of older exports and nothing else; the catalogue says which are whole', async () => {
@@ -320,6 +469,11 @@ test('retention deletes the objects of older exports and nothing else; the catal
   ]);
   expect(listed[2]?.problem).toMatch(/its manifest is gone/);
 });
+
+function incrementOf({ report }: MigrationStatus) {
+  const [table] = Object.values(report['tables'] as Record<string, TableExport>);
+  return table?.plan.incremental;
+}
 
 async function recoveryOf(table: string) {
   const answer = await scene.db.send(new DescribeContinuousBackupsCommand({ TableName: table }));

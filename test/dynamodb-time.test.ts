@@ -9,7 +9,9 @@ import { canonical, numberForm } from '../activities/dynamodb/item-form.ts';
 import { pythonInt } from '../activities/dynamodb/python-int.ts';
 import { exportMeaning, importMeaning, tableMeaning } from '../activities/dynamodb/status-table.ts';
 import { clamp } from '../activities/dynamodb/window.ts';
+import type { DynamoDbRestore } from '../spec/kind-dynamodb-restore.ts';
 import { migrationFile } from '../spec/migration.ts';
+import { dynamodbRestorePlan } from '../workflows/dynamodb-restore-plan.ts';
 
 /** 2026-11-21 08:30 in Tokyo, and still the 20th in UTC. */
 const NOW = '2026-11-20T23:30:00.000Z';
@@ -79,6 +81,16 @@ describe('the time that the parameters name', () => {
     expect(askedTime(given({ day: 'EVERYDAY' }), NOW).notes).toEqual([
       'day "EVERYDAY" is not a number: today, 2026-11-21, is taken',
     ]);
+  });
+
+  test('a value of a SecureString that is no good one is not shown', () => {
+    for (const name of ['day', 'hour', 'minute', 'second', 'timeZone']) {
+      const secret = given({ [name]: name === 'day' ? '77' : 'hunter2', hidden: [name] });
+      expect(() => askedTime(secret, NOW)).toThrow(`${name} is [value of a SecureString]: `);
+      expect(() => askedTime(secret, NOW)).not.toThrow(/hunter2|77/);
+    }
+    const { notes } = askedTime(given({ day: 'hunter2', hidden: ['day'] }), NOW);
+    expect(notes).toEqual(['day [value of a SecureString] is not a number: today, 2026-11-21, is taken']);
   });
 
   test('now, and a time with its offset', () => {
@@ -182,6 +194,16 @@ test('items are equal whatever the order of their attributes and sets, however t
       expect(numberForm(`${digits}`) === numberForm(`${digits + 1}`)).toBe(false);
     }),
   );
+});
+
+test('a rehearsal can not skip what it is for', () => {
+  const file = { kind: 'dynamodb-restore', id: 'r', table: 'orders-again', from: { table: 'orders' } };
+  const skipOf = (drill: boolean) =>
+    dynamodbRestorePlan(migrationFile.parse({ ...file, drill }) as DynamoDbRestore).steps.find(
+      ({ id }) => id === 'verify',
+    )!.skip;
+  expect(skipOf(true)).toBeUndefined();
+  expect(skipOf(false)).toMatch(/not known/);
 });
 
 describe('what the file refuses', () => {

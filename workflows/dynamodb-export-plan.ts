@@ -33,7 +33,7 @@ export function dynamodbExportPlan(migration: DynamoDbExport): Plan {
               id: 'recovery',
               kind: 'step' as const,
               title: 'Switch point-in-time recovery on where it is off',
-              undo: 'switched off again where it was off before',
+              undo: 'switched off again where it was off before; once it is on everywhere it stays on, and is named',
             },
           ]
         : []),

@@ -20,6 +20,18 @@ interface Doing {
 
 /** Exports those tables that are not exported yet: all at first, after an operator's retry those that failed. */
 export async function exportTables(doing: Doing): Promise<ExportResult> {
+  // Also where nothing was even planned, and the operator skips: the result names each table that was not exported.
+  try {
+    await exportOpen(doing);
+  } finally {
+    doing.run.board.update((status) => {
+      status.report['result'] = resultOf(doing);
+    });
+  }
+  return resultOf(doing);
+}
+
+async function exportOpen(doing: Doing): Promise<void> {
   const { run, input, settings } = doing;
   const open = settings.tables.filter((table) => stateOf(run, table)?.state !== 'done');
   await plan(doing, open);
@@ -33,11 +45,6 @@ export async function exportTables(doing: Doing): Promise<ExportResult> {
   const ended = await Promise.allSettled(Array.from({ length: input.migration.concurrency }, lane));
   const broken = ended.find((one) => one.status === 'rejected');
   if (broken) throw broken.reason;
-  const result = resultOf(doing);
-  run.board.update((status) => {
-    status.report['result'] = result;
-  });
-  return result;
 }
 
 /**
@@ -46,8 +53,10 @@ export async function exportTables(doing: Doing): Promise<ExportResult> {
  */
 async function plan({ run, act, input, settings }: Doing, tables: string[]): Promise<void> {
   const anew = tables.filter((table) => !isUnanswered(stateOf(run, table)));
-  const plans = await act.wait.planExports.executeWithOptions({ summary: `plan ${anew.length} tables` }, [
-    { migration: input.migration, settings, tables: anew },
+  // The export that an increment goes on from is read again.
+  const queue = input.migration.type === 'full' ? act.wait : act.copy;
+  const plans = await queue.planExports.executeWithOptions({ summary: `plan ${anew.length} tables` }, [
+    { migration: input.migration, settings, tables: anew, run: runIdentity(input, run).run },
   ]);
   for (const planned of plans) {
     const before = stateOf(run, planned.table);
@@ -55,6 +64,12 @@ async function plan({ run, act, input, settings }: Doing, tables: string[]): Pro
     const known = before?.plan.tableArn ? { tableArn: before.plan.tableArn } : {};
     set(run, planned.table, { state: 'planned', attempt: (before?.attempt ?? 0) + 1, plan: { ...known, ...planned } });
     if (planned.moved) run.board.warn(`${planned.tableName}: ${planned.moved}`);
+    if (planned.passedOver) {
+      const { from } = planned.incremental ?? {};
+      run.board.warn(
+        `${planned.tableName}: begun at ${from}, before exports that are not whole: ${planned.passedOver}`,
+      );
+    }
   }
 }
 
@@ -144,7 +159,13 @@ function change(run: Run, table: string, changed: Partial<TableExport>): void {
 function resultOf({ run, settings }: Doing): ExportResult {
   const result: ExportResult = { successfulExports: [], failedExports: [] };
   for (const table of settings.tables) {
-    const { plan, state, exportArn, verified, error } = stateOf(run, table)!;
+    const known = stateOf(run, table);
+    if (!known) {
+      result.failedExports.push({ tableName: table, error: 'it was not begun' });
+      continue;
+    }
+    const { plan, state, exportArn, verified, error } = known;
+    const { incremental } = plan;
     const tableName = plan.tableName ?? table;
     if (state === 'done' && exportArn && verified) {
       result.successfulExports.push({
@@ -157,6 +178,9 @@ function resultOf({ run, settings }: Doing): ExportResult {
         bytes: verified.bytes,
         manifest: verified.manifest,
         verified: verified.how,
+        ...(incremental
+          ? { increment: { from: incremental.from, ...(incremental.base ? { base: incremental.base } : {}) } }
+          : {}),
       });
     } else {
       result.failedExports.push({ tableName, error: error ?? 'it was not ended', ...(exportArn ? { exportArn } : {}) });

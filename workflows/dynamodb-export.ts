@@ -23,8 +23,13 @@ export async function dynamodbExport(input: MigrationInput<DynamoDbExport>): Pro
   return conduct(input, {
     plan: dynamodbExportPlan(migration),
     undo: {
-      'recovery-off': async ({ table, switched }: { table: string; switched: boolean }) => {
-        // Off, what can be restored is gone: never where somebody else may have switched it on since.
+      'recovery-off': async ({ table, switched }: { table: string; switched: boolean }, run) => {
+        // Off, what can be restored is gone: never once others may count on it, such as the next run of this file.
+        if (switched && run.isDone('recovery')) {
+          const note = `point-in-time recovery of ${table}: this run switched it on, and it stays on`;
+          return { note, leftovers: [note] };
+        }
+        // Nor where somebody else may have switched it on since.
         if (!switched) {
           const note = `point-in-time recovery of ${table}: this run asked for it and had no answer; where it is on, it was left on`;
           return { note, leftovers: [note] };
@@ -143,6 +148,17 @@ function requireSomeTable(run: Run, report: PreflightReport, tables: number): vo
 
 async function retire(run: Run, act: Act, migration: DynamoDbExport): Promise<string> {
   const deleted: string[] = [];
+  const remove = async (exportArn: string) => {
+    await act.wait.deleteExportObjects.executeWithOptions({ summary: `delete ${exportArn}` }, [
+      { migration, exportArn },
+    ]);
+    deleted.push(exportArn);
+    run.board.update((status) => {
+      status.report['retiring'] = retiring(run).filter((one) => one !== exportArn);
+    });
+  };
+  // Without its manifest, which goes first, a half-deleted one is not found again: a retry ends what was begun.
+  for (const exportArn of retiring(run)) await remove(exportArn);
   // Of a table whose export failed just now nothing is deleted: an older one may be its last.
   const result = run.status.report['result'] as ExportResult | undefined;
   for (const { exportArn: verified } of result?.successfulExports ?? []) {
@@ -155,16 +171,16 @@ async function retire(run: Run, act: Act, migration: DynamoDbExport): Promise<st
       const shown = (status.report['retention'] ??= {}) as Record<string, unknown>;
       shown[tableArn] = decisions;
     });
-    for (const { id, keep } of decisions) {
-      if (keep) continue;
-      await act.wait.deleteExportObjects.executeWithOptions({ summary: `delete ${id}` }, [
-        { migration, exportArn: id },
-      ]);
-      deleted.push(id);
-    }
+    const goes = decisions.filter(({ keep }) => !keep).map(({ id }) => id);
+    run.board.update((status) => {
+      status.report['retiring'] = goes;
+    });
+    for (const exportArn of goes) await remove(exportArn);
   }
   return deleted.length > 0 ? `deleted: ${deleted.join(', ')}` : 'nothing had to go';
 }
+
+const retiring = (run: Run) => (run.status.report['retiring'] ?? []) as string[];
 
 function noteOf(result: ExportResult): string {
   const { successfulExports: made, failedExports: failed } = result;

@@ -28,7 +28,8 @@ export function dynamodbRestorePlan(migration: DynamoDbRestore): Plan {
           'table' in from
             ? 'Read the table from end to end: nothing tells what it held at that time'
             : `Count the table, and compare ${migration.verify === 'full' ? 'every item' : migration.verify === 'sample' ? 'one item in a hundred' : 'no item'} with the export's`,
-        skip: 'the table is not known to be what was exported',
+        // A rehearsal that proves nothing must not end as done.
+        ...(drill ? {} : { skip: 'the table is not known to be what was exported' }),
       },
       ...(drill
         ? [{ id: 'delete', kind: 'step' as const, title: `Delete ${table}, and report how long it took` }]

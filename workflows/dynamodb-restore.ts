@@ -77,7 +77,7 @@ export async function dynamodbRestore(input: MigrationInput<DynamoDbRestore>): P
           return table;
         },
         () =>
-          `${table} is there after ${seconds(reportOf(run).restoreMs)}; not restored: ${plan.notRestored.join(', ')}`,
+          `${table} is there; it took: ${seconds(reportOf(run).restoreMs)}; not restored: ${plan.notRestored.join(', ')}`,
       );
 
       await run.step(
@@ -107,7 +107,7 @@ export async function dynamodbRestore(input: MigrationInput<DynamoDbRestore>): P
             return { ...reportOf(run), end };
           },
           ({ end, restoreMs, verifyMs }) =>
-            `${end}; restored in ${seconds(restoreMs)}, verified in ${seconds(verifyMs)}`,
+            `${end}; restoring took: ${seconds(restoreMs)}, verifying: ${seconds(verifyMs)}`,
         );
       }
 
@@ -174,4 +174,4 @@ function describe(plan: RestorePlan): string {
     : `${plan.sourceTable} as it was at ${plan.at}`;
 }
 
-const seconds = (ms: number | undefined) => `${Math.round((ms ?? 0) / 100) / 10} s`;
+const seconds = (ms: number | undefined) => (ms === undefined ? 'not measured' : `${Math.round(ms / 100) / 10} s`);

@@ -109,10 +109,15 @@ export const BUCKET_CHECKS: readonly Check<C>[] = [
     severity: 'fail',
     remedy: () => 'allow kms:GenerateDataKey and kms:Decrypt for the worker’s role in the key’s policy',
     byHand: ({ sse }) => `aws kms describe-key --key-id ${sse?.kmsKeyId ?? '<the bucket’s>'}, and its policy`,
-    run: async ({ sse }) =>
-      sse?.algorithm === 'KMS'
-        ? unknown(`not checked: ${sse.kmsKeyId ?? 'the key of aws/s3'}`)
-        : pass('no KMS key is named'),
+    async run(context) {
+      const { sse } = context;
+      if (sse?.algorithm === 'KMS') return unknown(`not checked: ${sse.kmsKeyId ?? 'the key of aws/s3'}`);
+      if (sse) return pass(`${sse.algorithm}: no KMS key is used`);
+      const found = await bucketEncryption(await reach(context));
+      return found?.startsWith('aws:kms')
+        ? unknown(`not checked: the key of the bucket's default, ${found}`)
+        : pass("the bucket's default uses no KMS key");
+    },
   },
 ];
 

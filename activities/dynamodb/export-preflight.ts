@@ -1,17 +1,20 @@
 /** Checks of `dynamodb-export`: identity, bucket, limits, and each table by itself. */
 import { ApplicationFailure } from '@temporalio/common';
 import pLimit from 'p-limit';
+import { ErrorType } from '../../spec/errors.ts';
 import { recoveryDaysOf, type DynamoDbExport } from '../../spec/kind-dynamodb-export.ts';
 import { summarisePreflight, type CheckReport, type PreflightReport } from '../../spec/preflight.ts';
 import type { AwsTarget } from '../aws/clients.ts';
-import { fail, pass, unmet, warn, type Check } from '../preflight/check.ts';
+import { fail, pass, unmet, warn, type Check, type Finding } from '../preflight/check.ts';
 import { runChecks } from '../preflight/run-checks.ts';
 import { BUCKET_CHECKS, callerIdentity } from './bucket-checks.ts';
 import { listExports } from './find-exports.ts';
+import { spanOf } from './increment.ts';
+import { basesOf } from './last-export.ts';
 import { resolveExportSettings, type ExportSettings } from './settings.ts';
 import { tableMeaning } from './status-table.ts';
-import { enableCommand, findTable, recoveryOf } from './tables.ts';
-import { clamp } from './window.ts';
+import { enableCommand, findTable, recoveryOf, requireTable } from './tables.ts';
+import { clamp, type Restorable } from './window.ts';
 
 /** AWS's limit of exports that run at once in an account. */
 const EXPORTS_AT_ONCE = 300;
@@ -108,7 +111,7 @@ const tableIsRecoverable = (table: string): Check<TableContext> => ({
   remedy: ({ migration }) => enableCommand(table, migration.aws),
   byHand: () => `aws dynamodb describe-continuous-backups --table-name ${table}`,
   async run({ migration, settings }) {
-    const { aws, type } = migration;
+    const { aws } = migration;
     const { enable, days } = recoveryDaysOf(migration);
     const found = await recoveryOf(table, aws);
     if (!found.enabled) {
@@ -118,14 +121,34 @@ const tableIsRecoverable = (table: string): Check<TableContext> => ({
         'nothing to do',
       );
     }
+    const { earliest, latest } = found;
+    const increment = earliest && latest ? await incrementOf(table, migration, { earliest, latest }) : undefined;
+    if (increment?.result === 'unmet') return increment;
     if (days !== undefined && found.days !== undefined && days !== found.days) {
       return warn(`it is on with ${found.days} days, the file says ${days}: it is left as it is`, 'change it by hand');
     }
-    const { earliest, latest } = found;
     if (!earliest || !latest) return warn('it is on, and AWS names no restorable time yet', 'wait a few minutes');
-    const { moved } = type === 'full' && migration.at !== 'now' ? clamp(settings.asked.at, { earliest, latest }) : {};
+    if (increment) return increment;
+    const { moved } = migration.at !== 'now' ? clamp(settings.asked.at, { earliest, latest }) : {};
     return moved
       ? warn(moved, 'give another `at`, if another point in time is wanted')
       : pass(`${earliest} to ${latest}`);
   },
 });
+
+/** The span of an increment; undefined with a full export. What it goes on from is only read when it is planned. */
+async function incrementOf(table: string, migration: DynamoDbExport, window: Restorable): Promise<Finding | undefined> {
+  if (migration.type === 'full') return undefined;
+  const { from, to } = migration.type.incremental;
+  try {
+    const tableArn = (await requireTable(table, migration.aws)).TableArn ?? table;
+    const [last] = from === 'last-export' ? await basesOf({ tableArn, migration }) : [];
+    const span = spanOf(table, { base: last?.end ?? from, to, latest: window.latest }, window);
+    return pass(`changes from ${span.from} to ${span.to}${last ? `, after ${last.exportArn} if that is whole` : ''}`);
+  } catch (error) {
+    if (!(error instanceof ApplicationFailure)) throw error;
+    if (error.type !== ErrorType.invalid && error.type !== ErrorType.notFound) throw error;
+    const { remedy } = (error.details?.[0] ?? {}) as { remedy?: string };
+    return unmet(error.message, remedy);
+  }
+}

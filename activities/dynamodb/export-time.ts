@@ -15,7 +15,12 @@ export interface GivenTime {
   minute: number | string;
   second: number | string;
   timeZone?: string;
+  /** Those of a SecureString: what is no good number or zone may be somebody's password, and is not shown. */
+  hidden?: string[];
 }
+
+/** Instead of a value of a SecureString, in what an operator is told. */
+export const HIDDEN = '[value of a SecureString]';
 
 export interface AskedTime {
   /** ISO, UTC. Absent: the latest that is restorable. */
@@ -37,7 +42,7 @@ export function askedTime(at: string | GivenTime, now: string): AskedTime {
   if (at === 'now') return { zone: 'UTC', notes: [], warnings: [] };
   if (typeof at === 'string') {
     const given = DateTime.fromISO(at, { setZone: true });
-    if (!given.isValid) throw invalid('at', at, 'not a time with an offset');
+    if (!given.isValid) throw invalid('at', { at }, 'not a time with an offset');
     return { at: given.toUTC().toISO(), zone: given.zoneName, notes: [], warnings: [] };
   }
   return byParameters(at, now);
@@ -45,21 +50,23 @@ export function askedTime(at: string | GivenTime, now: string): AskedTime {
 
 function byParameters(given: GivenTime, now: string): AskedTime {
   const zone = given.timeZone ?? ARTICLE_ZONE;
+  const shown = { ...given, timeZone: zone };
   const problem = timeZoneProblem(zone);
-  if (problem) throw invalid('timeZone', zone, problem);
+  if (problem) throw invalid('timeZone', shown, problem);
   const notes: string[] = [];
   const warnings: string[] = [];
   const today = DateTime.fromISO(now, { zone });
-  const hour = needed('hour', given.hour);
-  const minute = needed('minute', given.minute);
-  const second = needed('second', given.second);
-  const day = dayOf(given.day, today, notes);
-  within('hour', given.hour, hour, 23);
-  within('minute', given.minute, minute, 59);
-  within('second', given.second, second, 59);
+  const hour = needed('hour', given);
+  const minute = needed('minute', given);
+  const second = needed('second', given);
+  const day = dayOf(given, today, notes);
+  within('hour', given, hour, 23);
+  within('minute', given, minute, 59);
+  within('second', given, second, 59);
   const month = today.toFormat('yyyy-MM');
   if (day > (today.daysInMonth ?? 0)) {
-    throw invalid('day', given.day, `${month} has no day ${day}, only ${today.daysInMonth}`);
+    const no = given.hidden?.includes('day') ? 'does not have that day' : `has no day ${day}`;
+    throw invalid('day', given, `${month} ${no}, only ${today.daysInMonth}`);
   }
   const local = today.set({ day, hour, minute, second, millisecond: 0 });
   const asked = `${month}-${two(day)} ${two(hour)}:${two(minute)}:${two(second)}`;
@@ -80,13 +87,13 @@ function firstOf(local: DateTime): DateTime[] {
   return local.getPossibleOffsets().sort((a, b) => a.toMillis() - b.toMillis());
 }
 
-function dayOf(given: number | string, today: DateTime, notes: string[]): number {
-  const day = typeof given === 'number' ? given : pythonInt(given);
+function dayOf(given: GivenTime, today: DateTime, notes: string[]): number {
+  const day = typeof given.day === 'number' ? given.day : pythonInt(given.day);
   if (day === undefined || day === 0) {
     notes.push(
       day === 0
         ? `day is 0: today, ${today.toISODate()}, is taken`
-        : `day "${given}" is not a number: today, ${today.toISODate()}, is taken`,
+        : `day ${told('day', given)} is not a number: today, ${today.toISODate()}, is taken`,
     );
     return today.day;
   }
@@ -94,21 +101,27 @@ function dayOf(given: number | string, today: DateTime, notes: string[]): number
   return day;
 }
 
-function needed(name: string, given: number | string): number {
-  const value = typeof given === 'number' ? given : pythonInt(given);
+type Field = 'hour' | 'minute' | 'second';
+
+function needed(name: Field, given: GivenTime): number {
+  const value = typeof given[name] === 'number' ? given[name] : pythonInt(given[name]);
   if (value === undefined)
     throw invalid(name, given, 'expected a whole number: hour, minute and second must be numbers');
   return value;
 }
 
-function within(name: string, given: number | string, value: number, most: number): void {
+function within(name: Field, given: GivenTime, value: number, most: number): void {
   if (value < 0 || value > most) throw invalid(name, given, `expected 0 to ${most}`);
 }
 
 const two = (value: number) => String(value).padStart(2, '0');
 
-function invalid(name: string, value: number | string, why: string): Error {
-  return permanent(ErrorType.invalid, `the export's time: ${name} is ${JSON.stringify(value)}: ${why}`, {
+function told(name: string, given: Partial<GivenTime> & { at?: string }): string {
+  return given.hidden?.includes(name) ? HIDDEN : JSON.stringify(given[name as keyof GivenTime]);
+}
+
+function invalid(name: string, given: Partial<GivenTime> & { at?: string }, why: string): Error {
+  return permanent(ErrorType.invalid, `the export's time: ${name} is ${told(name, given)}: ${why}`, {
     remedy: `correct \`at${name === 'at' ? '' : `.${name}`}\` in the file, or the SSM parameter that it names`,
   });
 }

@@ -6,6 +6,7 @@ import { ErrorType } from '../../spec/errors.ts';
 import type { DynamoDbExport } from '../../spec/kind-dynamodb-export.ts';
 import { permanent } from '../errors.ts';
 import { inZone, prefixOf } from './export-prefix.ts';
+import { spanOf } from './increment.ts';
 import { lastExportOf } from './last-export.ts';
 import { recoveryIsOff } from './recovery.ts';
 import type { ExportSettings } from './settings.ts';
@@ -15,7 +16,6 @@ import { clamp, type Restorable } from './window.ts';
 
 /** Calls at once: DescribeTable and DescribeContinuousBackups are throttled at ten a second. */
 const AT_ONCE = 4;
-const DAY_MS = 24 * 3600 * 1000;
 
 interface Source {
   table: string;
@@ -26,14 +26,16 @@ interface Source {
 
 /**
  * Plans the tables named. A table that can't be exported is an answer with its `error`, so that the others go on.
+ * @param args.run workflows/run-identity.ts: what this run exported before is nothing to go on from.
  * @throws the passing errors alone
  */
 export async function planExports(args: {
   migration: DynamoDbExport;
   settings: ExportSettings;
   tables: string[];
+  run: string;
 }): Promise<TableExportPlan[]> {
-  const { migration, settings, tables } = args;
+  const { migration, settings, tables, run } = args;
   const limit = pLimit(AT_ONCE);
   const found = await Promise.all(tables.map((table) => limit(() => answered(table, () => look(table, migration)))));
   // One point in time for all of them, where `now` is asked for: tables that belong together are restored together.
@@ -41,7 +43,7 @@ export async function planExports(args: {
   const now = latest.length > 0 ? new Date(Math.min(...latest)).toISOString() : undefined;
   return Promise.all(
     found.map(async (one) =>
-      'error' in one ? one : limit(() => answered(one.table, () => planOf(one, migration, settings, now))),
+      'error' in one ? one : limit(() => answered(one.table, () => planOf(one, { migration, settings, run, now }))),
     ),
   );
 }
@@ -79,10 +81,9 @@ async function look(table: string, { aws }: DynamoDbExport): Promise<Source> {
 
 async function planOf(
   source: Source,
-  migration: DynamoDbExport,
-  settings: ExportSettings,
-  now: string | undefined,
+  of: { migration: DynamoDbExport; settings: ExportSettings; run: string; now: string | undefined },
 ): Promise<TableExportPlan> {
+  const { migration, settings, run, now } = of;
   const { table, tableName, tableArn, window } = source;
   const common = { table, tableName, tableArn, window };
   const named = (at: string) => ({
@@ -92,41 +93,23 @@ async function planOf(
   });
   if (migration.type !== 'full') {
     const { from, to, view } = migration.type.incremental;
-    const start = from === 'last-export' ? await lastExportOf({ tableArn, migration }) : from;
-    const span = {
-      from: new Date(start).toISOString(),
-      to: to === 'now' ? (now ?? window.latest) : new Date(to).toISOString(),
-    };
-    requireSpan(tableName, span, window);
-    return { ...common, ...named(span.to), incremental: { ...span, view } };
+    const last = from === 'last-export' ? await lastExportOf({ tableArn, migration, run }) : undefined;
+    const passedOver = last?.notWhole.length ? last.notWhole.join('; ') : undefined;
+    try {
+      const span = spanOf(tableName, { base: last?.end ?? from, to, latest: now ?? window.latest }, window);
+      const incremental = { ...span, view, ...(last ? { base: last.exportArn } : {}) };
+      return { ...common, ...named(span.to), incremental, ...(passedOver ? { passedOver } : {}) };
+    } catch (error) {
+      // Why it begins so early: what AWS says of its length alone would puzzle.
+      if (!passedOver || !(error instanceof ApplicationFailure)) throw error;
+      throw permanent(ErrorType.invalid, `${error.message}; newer exports are not whole: ${passedOver}`, {
+        remedy: 'make a full export and go on from that one',
+      });
+    }
   }
   const { at = now } = settings.asked;
   const { at: exportTime, moved } = clamp(at, window);
   // `now` is always a little behind, also that of a schedule's run: nothing that an operator has to hear of.
   const quiet = migration.at === 'now' && (at === undefined || Date.parse(at) > Date.parse(window.latest));
   return { ...common, ...named(exportTime), ...(at ? { asked: at } : {}), ...(moved && !quiet ? { moved } : {}) };
-}
-
-/** An increment is not moved to what is restorable: what it left out would be missing without a word. */
-function requireSpan(
-  table: string,
-  { from, to }: { from: string; to: string },
-  { earliest, latest }: Restorable,
-): void {
-  const long = Date.parse(to) - Date.parse(from);
-  const why =
-    long <= 0
-      ? 'it ends before it begins'
-      : long > DAY_MS
-        ? 'AWS exports at most 24 hours of changes at once'
-        : Date.parse(from) < Date.parse(earliest)
-          ? `its beginning is not restorable any more: only ${earliest} and later is`
-          : Date.parse(to) > Date.parse(latest)
-            ? `its end is not restorable yet: only ${latest} and before is`
-            : undefined;
-  if (why) {
-    throw permanent(ErrorType.invalid, `${table}: changes from ${from} to ${to} can't be exported: ${why}`, {
-      remedy: 'correct `type.incremental`; where its beginning is too old, make a full export and go on from that one',
-    });
-  }
 }

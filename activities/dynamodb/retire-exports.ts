@@ -39,11 +39,15 @@ export async function planExportRetention(args: {
   const all = await describeExports({ tableArn, aws });
   const own = all.filter((one) => isOurs(one, migration.id) && one.ExportType !== 'INCREMENTAL_EXPORT');
   const candidates = [];
+  const cutShort: string[] = [];
   for (const one of own) {
     // A failed one has nothing that could be restored, nor anything worth deleting; one without manifest is gone already.
     if (one.ExportStatus === 'FAILED') continue;
     const pending = one.ExportStatus !== 'COMPLETED';
-    if (!pending && !(await hasManifest(one, migration))) continue;
+    if (!pending && !(await hasManifest(one, migration))) {
+      if (await hasObjects(one, migration)) cutShort.push(one.ExportArn!);
+      continue;
+    }
     candidates.push({
       id: one.ExportArn!,
       createdAt: (one.ExportTime ?? one.StartTime ?? new Date()).toISOString(),
@@ -62,7 +66,10 @@ export async function planExportRetention(args: {
           : undefined;
     return !decision.keep && why ? { ...decision, keep: true, because: why } : decision;
   });
-  return { decisions };
+  // Whose doing it was is not known, and data files can be imported without a manifest.
+  const because = 'it has objects and no manifest: its deletion was cut short, or somebody removed the manifest';
+  const rest = cutShort.map((id) => ({ id, keep: true, because }));
+  return { decisions: [...decisions, ...rest] };
 }
 
 /**
@@ -103,6 +110,15 @@ async function hasManifest(one: ExportDescription, migration: DynamoDbExport): P
     return (await head(await reach(one, migration), `${folderOfExport(one)}manifest-summary.json`)) !== undefined;
   } catch (error) {
     // The bucket of an older export may be gone with all that was in it.
+    if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) return false;
+    throw error;
+  }
+}
+
+async function hasObjects(one: ExportDescription, migration: DynamoDbExport): Promise<boolean> {
+  try {
+    return (await listKeys(await reach(one, migration), folderOfExport(one))).length > 0;
+  } catch (error) {
     if (error instanceof ApplicationFailure && error.type === ErrorType.notFound) return false;
     throw error;
   }

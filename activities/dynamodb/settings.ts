@@ -1,4 +1,7 @@
-/** The settings of an export that the file leaves to the SSM Parameter Store. They are no secrets: they are shown. */
+/**
+ * The settings of an export that the file leaves to the SSM Parameter Store. They are no secrets: they are shown. But a
+ * SecureString that is no good setting may be a password that the file names by mistake: of those no error shows the value.
+ */
 import { GetParameterCommand } from '@aws-sdk/client-ssm';
 import { BUCKET, isTable, type Setting } from '../../spec/dynamodb.ts';
 import { ErrorType } from '../../spec/errors.ts';
@@ -6,7 +9,7 @@ import type { DynamoDbExport, ExportTimeParameters } from '../../spec/kind-dynam
 import { ssm, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
 import { permanent } from '../errors.ts';
-import { askedTime, type AskedTime, type GivenTime } from './export-time.ts';
+import { askedTime, HIDDEN, type AskedTime, type GivenTime } from './export-time.ts';
 
 export interface ExportSettings {
   /** Names or ARNs, each once. */
@@ -34,8 +37,9 @@ export async function resolveExportSettings(args: {
   const { migration, now, due = false } = args;
   const { aws } = migration;
   const tables = await tablesOf(migration, aws);
-  const bucket = await settingOf(migration.bucket, aws);
-  if (!BUCKET.test(bucket)) throw wrong('bucket', migration.bucket, bucket, 'not the name of an S3 bucket');
+  const { value: bucket, secure } = await settingOf(migration.bucket, aws);
+  if (!BUCKET.test(bucket))
+    throw wrong('bucket', migration.bucket, secure ? undefined : bucket, 'not the name of an S3 bucket');
   const asked = await askedOf(migration, now, due);
   return { tables, bucket, asked, prefixZone: migration.prefixTimeZone ?? asked.zone };
 }
@@ -48,37 +52,48 @@ async function askedOf(migration: DynamoDbExport, now: string, due: boolean): Pr
 }
 
 async function givenTime(at: ExportTimeParameters, aws: AwsTarget): Promise<GivenTime> {
+  const hidden: string[] = [];
+  const read = async <T extends string | number>(name: string, given: Setting<T>) => {
+    const { value, secure } = await settingOf(given, aws);
+    if (secure) hidden.push(name);
+    return value;
+  };
   return {
-    day: await settingOf(at.day, aws),
-    hour: await settingOf(at.hour, aws),
-    minute: await settingOf(at.minute, aws),
-    second: await settingOf(at.second, aws),
-    timeZone: (await settingOf(at.timeZone, aws)).trim(),
+    day: await read('day', at.day),
+    hour: await read('hour', at.hour),
+    minute: await read('minute', at.minute),
+    second: await read('second', at.second),
+    timeZone: (await read('timeZone', at.timeZone)).trim(),
+    hidden,
   };
 }
 
 async function tablesOf({ tables }: DynamoDbExport, aws: AwsTarget): Promise<string[]> {
   const named: string[] = [];
   for (const given of Array.isArray(tables) ? tables : [tables]) {
-    const value = await settingOf(given, aws);
+    const { value, secure } = await settingOf(given, aws);
     const parts = value
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '');
     const bad = parts.find((part) => !isTable(part));
-    if (bad !== undefined) throw wrong('tables', given, bad, "not a table's name or ARN");
-    if (parts.length === 0) throw wrong('tables', given, value, 'it names no table');
+    if (bad !== undefined) throw wrong('tables', given, secure ? undefined : bad, "not a table's name or ARN");
+    if (parts.length === 0) throw wrong('tables', given, secure ? undefined : value, 'it names no table');
     named.push(...parts);
   }
   return [...new Set(named)];
 }
 
-/** The value itself, or what the parameter holds. A SecureString is decrypted: it is read as any other. */
-async function settingOf<T extends string | number>(given: Setting<T>, aws: AwsTarget): Promise<T | string> {
-  if (typeof given !== 'object') return given;
+/** The value itself, or what the parameter holds. A SecureString is decrypted: it is read as any other, but `secure`. */
+async function settingOf<T extends string | number>(
+  given: Setting<T>,
+  aws: AwsTarget,
+): Promise<{ value: T | string; secure: boolean }> {
+  if (typeof given !== 'object') return { value: given, secure: false };
   try {
     const answer = await ssm(aws).send(new GetParameterCommand({ Name: given.ssm, WithDecryption: true }));
-    if (answer.Parameter?.Value !== undefined) return answer.Parameter.Value;
+    const { Value: value, Type: type } = answer.Parameter ?? {};
+    if (value !== undefined) return { value, secure: type === 'SecureString' };
   } catch (error) {
     if (!isCode(error, 'ParameterNotFound')) throw awsFailure(error, `reading the setting { ssm: ${given.ssm} }`);
   }
@@ -87,9 +102,14 @@ async function settingOf<T extends string | number>(given: Setting<T>, aws: AwsT
   });
 }
 
-function wrong(field: string, given: Setting<string>, value: string, why: string): Error {
+/** @param value undefined: not to be shown */
+function wrong(field: string, given: Setting<string>, value: string | undefined, why: string): Error {
   const where = typeof given === 'object' ? ` (of the SSM parameter ${given.ssm})` : '';
-  return permanent(ErrorType.invalid, `${field}: ${JSON.stringify(value)}${where} is ${why}`, {
-    remedy: 'correct the file, or the parameter that it names',
-  });
+  return permanent(
+    ErrorType.invalid,
+    `${field}: ${value === undefined ? HIDDEN : JSON.stringify(value)}${where} is ${why}`,
+    {
+      remedy: 'correct the file, or the parameter that it names',
+    },
+  );
 }

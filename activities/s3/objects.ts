@@ -4,7 +4,7 @@ import { DeleteObjectsCommand, GetObjectCommand, HeadObjectCommand, paginateList
 import { ErrorType } from '../../spec/errors.ts';
 import { s3, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
-import { permanent } from '../errors.ts';
+import { permanent, transient } from '../errors.ts';
 import { headFailure } from './bucket.ts';
 
 /** A bucket as it is reached: bucketTarget's Region, the account that it must belong to. */
@@ -87,6 +87,9 @@ export async function listKeys(from: Bucket, prefix: string): Promise<string[]> 
   return keys;
 }
 
+/** Of a single object within an answer, where the SDK does not see it and does not try again. */
+const PASSING = ['SlowDown', 'InternalError', 'ServiceUnavailable'];
+
 /** Deletes these objects; those that are gone already are fine. @throws cutover.Denied naming the first that was refused */
 export async function deleteKeys(from: Bucket, keys: readonly string[]): Promise<void> {
   const { bucket, owner } = from;
@@ -105,6 +108,9 @@ export async function deleteKeys(from: Bucket, keys: readonly string[]): Promise
         throw awsFailure(error, `DeleteObjects of s3://${bucket}/${batch[0]} and ${batch.length - 1} more`);
       });
     const refused = answer.Errors?.[0];
+    if (refused && PASSING.includes(refused.Code ?? '')) {
+      throw transient(ErrorType.throttled, `s3://${bucket}/${refused.Key} can't be deleted now: ${refused.Code}`);
+    }
     if (refused) {
       throw permanent(
         ErrorType.denied,

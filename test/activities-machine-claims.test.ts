@@ -1,5 +1,10 @@
 /** What is somebody else's, or may be: a machine that another backup holds, a snapshot in use, a machine without our tags. */
-import { EC2Client, TerminateInstancesCommand, type DescribeSnapshotsResult } from '@aws-sdk/client-ec2';
+import {
+  EC2Client,
+  TerminateInstancesCommand,
+  type DescribeImagesResult,
+  type DescribeSnapshotsResult,
+} from '@aws-sdk/client-ec2';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
@@ -198,4 +203,18 @@ test('an image with a snapshot that recovers, or whose state is new, is neither 
     expect(await activity().run(findImageBackup, imageId)).toMatchObject({ complete: false, pending });
     vi.restoreAllMocks();
   }
+});
+
+test('an image that somebody disabled is no backup to restore from, and none to delete', async () => {
+  const { imageId } = await earlier(newOurs());
+  const real = EC2Client.prototype.send;
+  vi.spyOn(EC2Client.prototype, 'send').mockImplementation(async function (this: EC2Client, ...args: unknown[]) {
+    const answer = (await Reflect.apply(real, this, args)) as unknown as DescribeImagesResult;
+    return answer.Images
+      ? { ...answer, Images: answer.Images.map((image) => ({ ...image, State: 'disabled' })) }
+      : answer;
+  } as never);
+  const found = await activity().run(findImageBackup, imageId);
+  vi.restoreAllMocks();
+  expect(found).toMatchObject({ complete: false, pending: true, problem: 'image is disabled' });
 });

@@ -89,6 +89,8 @@ function imageBackup(image: Image, known: Map<string, Snapshot>): FoundBackup {
     // A snapshot that recovers, or whose state we do not know, may be whole tomorrow: it is no reason to delete the image.
     pending:
       meaning === 'pending' ||
+      // Disabled: somebody did that, and can undo it.
+      meaning === 'ask' ||
       parts.some(
         ({ id, snapshot }) => snapshot !== undefined && snapshotState(id, snapshot.State).meaning === 'pending',
       ),

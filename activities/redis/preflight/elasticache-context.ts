@@ -138,6 +138,7 @@ function unknownPrimary(endpoint: RedisEndpoint, id: string): RedisProbe {
     where: `the primary of ${id}`,
     connection: refuse,
     call: refuse,
+    callAgain: refuse,
     info: refuse,
     setting: refuse,
     version: refuse,

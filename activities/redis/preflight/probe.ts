@@ -21,6 +21,8 @@ export interface RedisProbe {
   connection(): Promise<Redis>;
   /** The command's answer, asked once. @throws CannotCheck where it is blocked, or the server can't be reached. */
   call(command: string, ...args: string[]): Promise<unknown>;
+  /** The same, asked anew. @throws CannotCheck */
+  callAgain(command: string, ...args: string[]): Promise<unknown>;
   /** INFO's default sections. @throws CannotCheck */
   info(): Promise<Info>;
   /** CONFIG GET; undefined where this server has no such setting. @throws CannotCheck where CONFIG is blocked */
@@ -73,6 +75,7 @@ export function redisProbe(side: 'source' | 'target', endpoint: RedisEndpoint, n
     where,
     connection,
     call,
+    callAgain: (command, ...args) => ask(command, args),
     info,
     setting: async (name) => {
       const answer = listOf(await call('CONFIG', 'GET', name)).map(String);

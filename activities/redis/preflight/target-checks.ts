@@ -1,6 +1,6 @@
 /** A Redis or Valkey target of `engine: replicaof` (facts/redis-aws 4.1, T rows, as they apply to a server of one's own). */
 import { CannotCheck, pass, unmet, type Finding } from '../../preflight/check.ts';
-import { clientsOf, strangers } from './clients.ts';
+import { strangersOf } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { isReplicaOf, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
 import { refusedCommands, ruleFor } from './permissions.ts';
@@ -75,7 +75,7 @@ export const targetChecks: readonly RedisOnlineCheck[] = [
     remedy: (c) => `see who they are, and stop them: ${cli(c, 'CLIENT', 'LIST')}`,
     byHand: (c) => cli(c, 'CLIENT', 'LIST'),
     run: async (c) => {
-      const others = strangers(await clientsOf(c.target));
+      const others = await strangersOf(c.target);
       const named = others.slice(0, 3).map(({ addr, name }) => (name ? `${addr} (${name})` : addr));
       return others.length === 0
         ? pass('no connections but ours')

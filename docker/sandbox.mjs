@@ -1,5 +1,7 @@
 // The sandbox's container: a Redis to migrate from, an empty Redis, and the local AWS, with the Temporal of
 // docker-compose.yml in place of the sandbox's own. `node docker/sandbox.mjs health` is its health check.
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { DescribeReplicationGroupsCommand } from '@aws-sdk/client-elasticache';
 import { Redis } from 'ioredis';
 import { elastiCacheOf, EXAMPLE_GROUP, furnish, startSandbox } from '../dist/sandbox/index.js';
@@ -21,6 +23,9 @@ function port(name) {
   return value;
 }
 
+/** There once all that the examples name is there. */
+const ready = (dir) => join(dir, 'ready');
+
 async function up() {
   let sandbox;
   let ending;
@@ -35,14 +40,23 @@ async function up() {
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, end);
   const dir = process.env.SANDBOX_DIR;
+  rmSync(ready(dir), { force: true });
   sandbox = await startSandbox({ dir, ports, temporal: false, target: true, onProgress: terminalProgress() });
-  await furnish(sandbox, { say: console.log });
+  try {
+    await furnish(sandbox, { say: console.log });
+  } catch (error) {
+    // Asked to end in the middle of it: what it was talking to is gone, and `end` ends the process.
+    if (ending !== undefined) return;
+    throw error;
+  }
+  writeFileSync(ready(dir), '');
   console.log(
     `sandbox ready: source ${LOOPBACK}:${ports.source}, target ${LOOPBACK}:${ports.target}, AWS ${sandbox.aws.url}`,
   );
 }
 
 async function health() {
+  if (!existsSync(ready(process.env.SANDBOX_DIR))) throw new Error('what the examples name is still being made');
   for (const name of ['source', 'target']) {
     const redis = new Redis({ host: LOOPBACK, port: ports[name], lazyConnect: true, retryStrategy: null });
     // The client tells why here, and only "Connection is closed" in what connect() throws.

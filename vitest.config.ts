@@ -4,9 +4,21 @@ import { defineConfig } from 'vitest/config';
 const TEST_MS = 120_000;
 const HOOK_MS = 180_000;
 
+/**
+ * Each of them keeps both cores busy by itself: Postgres servers, a DMS, an application that writes, and workers that are
+ * started again and again. Two of them at once were too late for each other's deadlines.
+ */
+const ALONE = ['test/postgres-{abort,dms,faults,killed,operator,property}.test.ts'];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'together', include: ['test/**/*.test.ts'], exclude: ALONE, sequence: { groupOrder: 0 } },
+      },
+      { extends: true, test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+    ],
     globalSetup: ['test/machine-ready.ts'],
     pool: 'forks',
     // Every end-to-end file starts Temporal, databases and a worker of its own, and mostly waits for them: two files at

@@ -1,4 +1,5 @@
 /** An outage of Temporal itself: which runs are made up for, which are missed, and that each is accounted for. */
+import { stripVTControlCharacters } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSchedule, parseMigration, pauseSchedule, scheduleInfo } from '../client/index.ts';
 import { scheduleTable } from '../client/cli/schedule-view.ts';
@@ -51,7 +52,7 @@ test('runs that are late by no more than catchUp are made up for; older ones are
   // The window is of when the server looks: a moment passes until the run is begun.
   for (const { dueAt, startedAt } of inOutage)
     expect(Date.parse(startedAt!) - Date.parse(dueAt!)).toBeLessThan(CATCH_UP_MS + EVERY_MS);
-  expect(scheduleTable([after]).join('\n')).toMatch(/^outage-\d+ .* \d+ missed$/m);
+  expect(stripVTControlCharacters(scheduleTable([after]).join('\n'))).toMatch(/^outage-\d+ .* \d+ missed$/m);
 
   // Nothing is lost without a word: from its first time to its last, each has run or is counted as missed.
   await pauseSchedule(stage.client, id);

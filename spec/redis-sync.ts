@@ -14,7 +14,7 @@ export interface SyncReading {
 
 export interface SyncState extends SyncReading {
   inSync: boolean;
-  /** How many full copies were begun since the attach; one is right. */
+  /** How many full copies the source began since the attach, for all its replicas; one is the target's own. */
   fullSyncs: number;
   /** Tenths of the copy that are done. */
   tenth: number;

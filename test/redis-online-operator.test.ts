@@ -1,10 +1,11 @@
 /** What stops a migration until an operator has mended it, and what is refused before it can do harm. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { startMigration, type MigrationStatus } from '../client/index.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import {
+  anotherReplica,
   approveAtGate,
   expectBackOnSource,
   expectSwitched,
@@ -12,6 +13,7 @@ import {
   takesWrites,
   type Scene,
 } from './stage/replicaof.ts';
+import { endFirstAttempts } from './stage/second-attempt.ts';
 import { Stage, atGate, isDone, until, untilStatus } from './stage/stage.ts';
 
 let stage: Stage;
@@ -20,6 +22,7 @@ beforeAll(async () => {
   await stage.worker();
 });
 afterAll(() => stage?.close());
+beforeEach(() => endFirstAttempts(stage.client));
 
 const by = { by: 'test' };
 const parkedAt = (scene: Scene, step: string) =>
@@ -181,6 +184,18 @@ describe('the first copy is cut off before its end, again and again', () => {
     await stop();
     await finish(scene);
   });
+});
+
+test('the full copy of another replica of the source is not held against a target that follows', async () => {
+  const scene = await openScene(stage, {
+    id: 'another-replica',
+    more: { inSync: { interval: '100ms', readings: 100 } },
+  });
+  await anotherReplica(stage, scene);
+  // It was in time: the target has not been in sync for long enough.
+  expect(await scene.handle.status()).toMatchObject({ phase: 'running', step: 'follow' });
+  expect(await asking(scene.source, (redis) => redis.info('stats'))).toMatch(/sync_full:2/);
+  expect((await finish(scene)).decisions.map(({ command }) => command)).toEqual(['approve']);
 });
 
 test('a wrong password parks in the preflight, and a retry takes the right one', async () => {

@@ -2,7 +2,7 @@
  * Redis → ElastiCache, or any Redis or Valkey, with the application writing all the time. The runbook, from top to
  * bottom; facts/redis-aws section 4 is where its order comes from.
  */
-import { ApplicationFailure } from '@temporalio/workflow';
+import { ApplicationFailure, patched } from '@temporalio/workflow';
 import type { MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
 import type { RedisOnline } from '../spec/kind-redis-online.ts';
@@ -115,6 +115,11 @@ class RedisOnlineRunbook {
       // The source counts from its own start.
       before = Math.min(before, last.fullSyncs);
       if (last.fullSyncs - before < LOOP) continue;
+      // The source counts the copies of all its replicas: another one's are not held against a target that follows.
+      if (last.phase === 'online' && patched('copies-of-other-replicas')) {
+        if (last.inSync) before = last.fullSyncs;
+        continue;
+      }
       if (!this.migration.fixFullResyncLoop || run.isArmed('buffer-limit')) throw copiesForEver(last);
       await this.liftBufferLimit(run);
       // Counted anew from the next reading: more of them may have been cut off until the limit was lifted.

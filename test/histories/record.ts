@@ -8,7 +8,7 @@ import { fillRedis } from '../../sandbox/app/fill.ts';
 import { createGroup, openAws, openGroupScene, workerEnvironment } from '../stage/elasticache.ts';
 import { startMigration } from '../../client/index.ts';
 import { openPostgresScene, throughTheGate } from '../stage/postgres.ts';
-import { approveAtGate, openScene } from '../stage/replicaof.ts';
+import { anotherReplica, approveAtGate, openScene } from '../stage/replicaof.ts';
 import { atGate, isDone, Stage, untilStatus } from '../stage/stage.ts';
 import { openBackups } from './record-backups.ts';
 import { RECORDED_SECRETS } from './recorded-secrets.ts';
@@ -62,6 +62,21 @@ const RECORDINGS: Recordings = {
     await tripped;
     await untilStatus(scene.handle, 'in doubt', (s) => s.phase === 'in-doubt');
     scene.target.signal('SIGCONT');
+    await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  // Recorded before the patch `copies-of-other-replicas`: the copy of another replica was held against the target.
+  'redis-online-replicaof-parked-for-another-replica': async () => {
+    const scene = await openScene(stage, {
+      id: 'replay-replicaof-another-replica',
+      keys: 200,
+      rate: 100,
+      more: { inSync: { interval: '100ms', readings: 100 } },
+    });
+    await anotherReplica(stage, scene);
+    await untilStatus(scene.handle, 'parked', (s) => s.phase === 'needs-operator');
+    await scene.handle.retry({ by: 'test' });
+    await approveAtGate(scene);
     await untilStatus(scene.handle, 'done', isDone);
     return scene.id;
   },

@@ -5,7 +5,7 @@ import { controlApp } from '../../sandbox/app/control.ts';
 import { fillRedis } from '../../sandbox/app/fill.ts';
 import { startApp, type App } from '../../sandbox/app/writer.ts';
 import type { RedisServer, StartRedisOptions } from '../../sandbox/runtime/redis.ts';
-import { atGate, untilStatus, type Stage } from './stage.ts';
+import { atGate, until, untilStatus, type Stage } from './stage.ts';
 import { endFirstAttempt } from './second-attempt.ts';
 import { startTripwire, type Tripwire } from './tripwire.ts';
 
@@ -99,6 +99,19 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
 export async function approveAtGate(scene: Scene): Promise<void> {
   await untilStatus(scene.handle, 'the gate is ready', atGate);
   await scene.handle.approve({ by: 'test' });
+}
+
+/** Attaches another replica to the source while the migration follows, and waits until it has its own full copy. */
+export async function anotherReplica(stage: Stage, { handle, source }: Scene): Promise<void> {
+  const other = await stage.redis();
+  const redis = other.connect();
+  try {
+    await untilStatus(handle, 'following', (s) => s.step === 'follow');
+    await redis.replicaof('127.0.0.1', source.port);
+    await until('the other replica follows', async () => /master_link_status:up/.test(await redis.info('replication')));
+  } finally {
+    redis.disconnect();
+  }
 }
 
 export { expectBackOnSource, expectSwitched, roleOf, takesWrites } from './expectations.ts';

@@ -2,6 +2,8 @@
  * Writes answers of the awsQuery protocol. A wrong element name is read by the SDK as an empty list without any error
  * (facts/redis-aws 5.1), so a list whose element name is not known here is a mistake of ours and throws.
  */
+import { escapeXml } from './xml.ts';
+
 const NAMESPACE = 'http://elasticache.amazonaws.com/doc/2015-02-02/';
 
 const ELEMENTS: Record<string, string> = {
@@ -75,17 +77,4 @@ function content(value: unknown): string {
     default:
       throw new Error(`sandbox/aws/query-output.ts: a ${typeof value} cannot be written`);
   }
-}
-
-const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
-
-function escapeXml(text: string): string {
-  let clean = '';
-  for (const char of text) {
-    const code = char.codePointAt(0) ?? 0;
-    // XML 1.0 cannot hold the other control characters, not even escaped; one would make the whole answer unreadable.
-    if (code < 32 && code !== 9 && code !== 10 && code !== 13) clean += '\uFFFD';
-    else clean += ENTITIES[char] ?? char;
-  }
-  return clean;
 }

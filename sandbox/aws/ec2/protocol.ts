@@ -3,7 +3,7 @@
  * every list flattened. Out: XML without a Result element, list elements mostly `<item>` (facts/redis-aws 5.2).
  */
 import { AwsFault } from '../faults.ts';
-import { escapeXml } from './xml.ts';
+import { escapeXml } from '../xml.ts';
 
 type Schema = unknown;
 type Traits = Record<string, unknown>;

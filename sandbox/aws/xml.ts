@@ -1,3 +1,4 @@
+/** Text as XML takes it, for the answers of the query protocols. */
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&apos;' };
 
 /** XML 1.0 cannot hold most control characters, not even escaped; one would make the whole answer unreadable. */
@@ -9,12 +10,4 @@ export function escapeXml(text: string): string {
     else clean += ENTITIES[char] ?? char;
   }
   return clean;
-}
-
-/** EC2's form of an error, which differs from the other Query services' (facts/redis-aws 5.2). */
-export function ec2FaultBody(code: string, message: string, requestId: string): string {
-  return (
-    `<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error><Code>${escapeXml(code)}</Code>` +
-    `<Message>${escapeXml(message)}</Message></Error></Errors><RequestID>${requestId}</RequestID></Response>`
-  );
 }

@@ -4,6 +4,7 @@
  */
 import { sleep } from '@temporalio/activity';
 import { ErrorType } from '../../spec/errors.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
 import { permanent } from '../errors.ts';
 
@@ -14,8 +15,7 @@ const DEFAULT_POLL_MS = 15_000;
  * had (facts 4.3); CUTOVER_AWS_POLL_MS changes it, for a sandbox or for a very large fleet.
  */
 export function pollMs(): number {
-  const given = Number(process.env['CUTOVER_AWS_POLL_MS']);
-  return Number.isFinite(given) && given > 0 ? given : DEFAULT_POLL_MS;
+  return pollInterval(DEFAULT_POLL_MS);
 }
 
 export interface DmsWait<T> {

@@ -2,10 +2,10 @@
 import { ErrorType } from '../../spec/errors.ts';
 import type { AwsTarget } from '../aws/clients.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import { findExport } from './find-exports.ts';
-import { pollInterval } from './poll.ts';
 import { exportMeaning } from './status-table.ts';
 
 /** A new export may not be known at once. */

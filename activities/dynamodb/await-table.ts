@@ -5,9 +5,9 @@ import { ErrorType } from '../../spec/errors.ts';
 import { dynamodb, type AwsTarget } from '../aws/clients.ts';
 import { keep, kept } from '../aws/kept.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './poll.ts';
 import { importMeaning, tableMeaning, type StatusMeaning } from './status-table.ts';
 import { findTable } from './tables.ts';
 

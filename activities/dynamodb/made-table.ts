@@ -15,9 +15,9 @@ import type { MadeTable } from '../../spec/dynamodb-restore-state.ts';
 import { ErrorType } from '../../spec/errors.ts';
 import { dynamodb, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './poll.ts';
 import { findTable, regionFlag } from './tables.ts';
 
 /** AWS's clock may be behind the worker's. */

@@ -4,9 +4,9 @@ import { ErrorType } from '../../spec/errors.ts';
 import { dynamodb, type AwsTarget } from '../aws/clients.ts';
 import { keep, kept } from '../aws/kept.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent, transient } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './poll.ts';
 import { enableCommand, findTable, recoveryOf, type Recovery } from './tables.ts';
 
 /** Those of the tables that have none, by name or ARN as given. One that does not exist is left out: its export tells. */

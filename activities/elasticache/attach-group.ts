@@ -2,6 +2,7 @@
 import type { RedisOnlineElastiCache } from '../../spec/kind-redis-online.ts';
 import type { RedisEndpoint } from '../../spec/values.ts';
 import { ErrorType } from '../../spec/errors.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { lastBeat, beat } from '../beat.ts';
 import { permanent, transient } from '../errors.ts';
 import { removeOrName, type DetachResult } from '../redis/attach-replicaof.ts';
@@ -21,13 +22,12 @@ export interface GroupInput {
   since: Watermark;
 }
 
-export const POLL_MS = 5_000;
 // AWS retries an attachment "several times" before it gives up, and publishes no time.
 const ATTACH_TIMEOUT_MS = 60 * 60_000;
 const TEST_TIMEOUT_MS = 15 * 60_000;
 
 /** Where the target reaches the source. */
-export function sourceAddress(migration: RedisOnlineElastiCache): Address {
+function sourceAddress(migration: RedisOnlineElastiCache): Address {
   return migration.source.replicationAddress ?? { host: migration.source.host, port: migration.source.port };
 }
 
@@ -140,11 +140,6 @@ export async function detachGroup({ migration, since }: GroupInput): Promise<Det
   });
   await untag({ id, migrationId, aws });
   return result;
-}
-
-/** A service that takes minutes is asked every 5 s; a test's or the sandbox's takes milliseconds. */
-export function pollInterval(): number {
-  return Number(process.env['CUTOVER_AWS_POLL_MS'] ?? POLL_MS);
 }
 
 /** Takes our claim off the group. Runs as often as it likes. */

@@ -4,10 +4,10 @@ import type { Snapshot } from '@aws-sdk/client-elasticache';
 import { ErrorType } from '../../spec/errors.ts';
 import type { AwsTarget } from '../aws/clients.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { NOT_YET_VISIBLE_MS } from '../aws/not-yet-visible.ts';
 import { beat } from '../beat.ts';
 import { permanent } from '../errors.ts';
 import { eventsSince, type EventSource, type ServiceEvent, type Watermark } from './events.ts';
-import { NOT_YET_LISTED_MS } from './not-yet-listed.ts';
 import { findSnapshot } from './snapshot.ts';
 import { snapshotStatusMeaning } from './status-table.ts';
 
@@ -64,7 +64,7 @@ export async function awaitSnapshot(args: AwaitSnapshotArgs): Promise<SnapshotRe
     const meaning = snapshotStatusMeaning(args.snapshotName, snapshot?.SnapshotStatus);
     firstSeen ||= snapshot !== undefined;
     if (failure) throw failed(args, failure.message, events);
-    if (!snapshot && (firstSeen || now - beganAt > NOT_YET_LISTED_MS)) {
+    if (!snapshot && (firstSeen || now - beganAt > NOT_YET_VISIBLE_MS)) {
       throw failed(args, firstSeen ? 'it was there and is gone' : 'it never appeared', events);
     }
     if (snapshot && meaning.meaning === 'failed') throw failed(args, `it is ${snapshot.SnapshotStatus}`, events);

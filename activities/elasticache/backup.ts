@@ -2,12 +2,12 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { ErrorType } from '../../spec/errors.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { mayStillAppear } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './attach-group.ts';
 import { awaitSnapshot, type AwaitSnapshotArgs, type SnapshotResult } from './await-snapshot.ts';
 import type { Removed } from './made-group.ts';
-import { mayStillAppear } from './not-yet-listed.ts';
 import { deleteSnapshot, findSnapshot, requireOurs, type SnapshotArgs } from './snapshot.ts';
 
 /** @throws as awaitSnapshot */

@@ -2,12 +2,12 @@
 import { Context, sleep } from '@temporalio/activity';
 import type { RedisOnlineElastiCache } from '../../spec/kind-redis-online.ts';
 import type { Progress } from '../../spec/status.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
 import { withRedis } from '../redis/connect.ts';
 import { fenceOfCutoverIsUp } from '../redis/fence-activities.ts';
 import { readRole } from '../redis/role.ts';
 import type { PromotionOutcome } from '../redis/promotion-outcome.ts';
-import { pollInterval } from './attach-group.ts';
 import { completeMigration, type CompleteAnswer } from './complete-migration.ts';
 import { eventsSince, type Watermark } from './events.ts';
 import { groupStatus } from './replication-group.ts';

@@ -8,9 +8,9 @@ import { ErrorType } from '../../spec/errors.ts';
 import { elasticache, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent, transient } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './attach-group.ts';
 import { inRegion, regionFlag } from './replication-group.ts';
 import { groupStatusMeaning } from './status-table.ts';
 

@@ -8,10 +8,10 @@ import { ErrorType } from '../../spec/errors.ts';
 import { elasticache, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { mayStillAppear } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './attach-group.ts';
-import { mayStillAppear } from './not-yet-listed.ts';
 import { describeGroup, type GroupFacts } from './replication-group.ts';
 import { otherOwner } from './tags.ts';
 

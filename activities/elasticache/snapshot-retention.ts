@@ -2,12 +2,12 @@
 import type { Retention, RetentionCandidate } from '../../spec/retention.ts';
 import { ErrorType } from '../../spec/errors.ts';
 import type { AwsTarget } from '../aws/clients.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
 import { permanent } from '../errors.ts';
 import { planRetention } from '../retention/plan-retention.ts';
 import { waitUntil } from '../wait-until.ts';
 import { taggedSnapshots, type TaggedSnapshot } from './all-snapshots.ts';
-import { pollInterval } from './attach-group.ts';
 import { deleteSnapshot } from './snapshot.ts';
 import { MIGRATION_TAG, RUN_TAG } from './tags.ts';
 

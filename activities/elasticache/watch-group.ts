@@ -3,8 +3,8 @@ import { ErrorType } from '../../spec/errors.ts';
 import type { Progress } from '../../spec/status.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import type { AwsTarget } from '../aws/clients.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { waitUntil } from '../wait-until.ts';
-import { pollInterval } from './attach-group.ts';
 import { groupStatus, isAnotherGroup } from './replication-group.ts';
 import { findSnapshot } from './snapshot.ts';
 

@@ -2,11 +2,13 @@
 import type { Image, Snapshot } from '@aws-sdk/client-ec2';
 import { ErrorType } from '../../spec/errors.ts';
 import type { Progress } from '../../spec/status.ts';
+import { NOT_YET_VISIBLE_MS } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { describeImage, findSnapshots, snapshotIdsOf } from '../ec2/images.ts';
 import type { MachineFacts } from '../ec2/instance.ts';
 import { imageState, snapshotState, type StateReading } from '../ec2/status-table.ts';
 import { oursFilters, TAG, tagFilter, tagsOf, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, NOT_YET_VISIBLE_MS, waitedMs } from '../ec2/wait.ts';
+import { waitedMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import type { Taken } from './take-backup.ts';
@@ -42,7 +44,7 @@ export async function awaitMachineBackup(args: AwaitBackupArgs): Promise<{ state
   const { taken, timeoutMs } = args;
   const what = taken.imageId ?? taken.name;
   await waitUntil<Reading>({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: async () => {
       const reading = await readBackup(args);
       requireNotFailed(taken, reading);

@@ -3,9 +3,10 @@ import { DescribeInstanceStatusCommand, type InstanceStatus } from '@aws-sdk/cli
 import { ErrorType } from '../../spec/errors.ts';
 import { ec2 } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { checkState } from '../ec2/status-table.ts';
 import type { Ours } from '../ec2/tags.ts';
-import { ec2PollMs, waitedMs } from '../ec2/wait.ts';
+import { waitedMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { readAgent, type AgentReading } from '../ssm/agent.ts';
 import { waitUntil } from '../wait-until.ts';
@@ -22,7 +23,7 @@ interface AwaitArgs {
  */
 export async function awaitMachineChecks({ ours, instanceId, timeoutMs }: AwaitArgs): Promise<{ note: string }> {
   const status = await waitUntil<InstanceStatus | undefined>({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: async () => {
       const found = await readStatus(ours, instanceId);
       if (meaningOf(found) === 'ask') {
@@ -86,7 +87,7 @@ function shown(status: InstanceStatus | undefined): string {
 /** @throws cutover.Deadline; cutover.Denied, cutover.Throttled, cutover.Unreachable; CancelledFailure */
 export async function awaitMachineAgent({ ours, instanceId, timeoutMs }: AwaitArgs): Promise<AgentReading> {
   return waitUntil<AgentReading>({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: async () => {
       const agent = await readAgent(instanceId, ours.aws);
       if (!agent.online && waitedMs() > timeoutMs) {

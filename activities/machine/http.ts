@@ -3,10 +3,10 @@ import { Context, sleep } from '@temporalio/activity';
 import { httpCheck } from '../../spec/checks.ts';
 import { ErrorType } from '../../spec/errors.ts';
 import { fillMachine, type StepOf } from '../../spec/machine-steps.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
 import type { Attempt } from '../checks/functional-checks.ts';
 import { httpFinding } from '../checks/http-check.ts';
-import { ec2PollMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import type { StepArgs, StepResult } from './step-args.ts';
 
@@ -35,7 +35,7 @@ export async function checkMachineHttp({ step, machine }: StepArgs<StepOf<'http'
     const finding = await httpFinding(parsed.data, attempt);
     if (!finding) return { note: `${url} answers ${step.expectStatus}`, details: { url, tries } };
     beat({ progress: { text: `${step.name}: not yet: ${finding.got}` } });
-    const pause = Math.min(ec2PollMs(), LONGEST_PAUSE_MS);
+    const pause = Math.min(pollInterval(), LONGEST_PAUSE_MS);
     if (performance.now() + pause >= end) {
       throw permanent(ErrorType.differs, `${url}: expected ${finding.expected}, got ${finding.got}`, {
         remedy:

@@ -5,10 +5,12 @@ import { ErrorType } from '../../spec/errors.ts';
 import type { MachineRestore } from '../../spec/kind-machine-restore.ts';
 import { ec2 } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { NOT_YET_VISIBLE_MS } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { describeInstance, describeInstances } from '../ec2/instance.ts';
 import { instanceState } from '../ec2/status-table.ts';
 import { isOurs, oursFilters, oursTags, TAG, tagList, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, NOT_YET_VISIBLE_MS, waitedMs } from '../ec2/wait.ts';
+import { waitedMs } from '../ec2/wait.ts';
 import { permanent, transient } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import type { Chosen } from './choose-backup.ts';
@@ -49,7 +51,7 @@ export async function launchMachine(args: LaunchArgs): Promise<{ instanceId: str
 }
 
 /** Those of this run that are not on their way out. By both tags: another run's is another's. */
-export async function ourMachines(ours: Ours): Promise<Instance[]> {
+async function ourMachines(ours: Ours): Promise<Instance[]> {
   const found = await describeInstances(oursFilters(ours), ours.aws);
   return found.filter(
     ({ State, Tags }) => !['terminated', 'shutting-down'].includes(State?.Name ?? '') && isOurs(ours, Tags),
@@ -121,7 +123,7 @@ export async function awaitMachineRunning(
   const { ours, instanceId, migration } = args;
   const limit = migration.timeouts.launch;
   const instance = await waitUntil<Instance | undefined>({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: async () => {
       const found = await describeInstance(instanceId, ours.aws);
       if (!found && waitedMs() > NOT_YET_VISIBLE_MS) {

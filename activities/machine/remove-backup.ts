@@ -1,10 +1,12 @@
 /** Removes what a run has made of images and snapshots, for its undo and before it takes another one. */
 import type { Image, Snapshot } from '@aws-sdk/client-ec2';
 import { ErrorType } from '../../spec/errors.ts';
+import { notYetVisibleMs } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { addTags, deleteSnapshots, deregister, findImages, findSnapshots, LETS_GO_MS } from '../ec2/images.ts';
 import { imageState } from '../ec2/status-table.ts';
 import { oursFilters, TAG, tagsOf, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, notYetVisibleMs, READINGS_OF_NOTHING } from '../ec2/wait.ts';
+import { READINGS_OF_NOTHING } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 import type { Taken } from './take-backup.ts';
@@ -75,7 +77,7 @@ async function remove(
   let empty = 0;
   let inUseSince = Infinity;
   await waitUntil<{ images: Image[]; snapshots: Snapshot[] }>({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: async () => {
       const filters = oursFilters(ours);
       const images = (await findImages(filters, ours.aws)).filter(

@@ -2,10 +2,10 @@
 import { ErrorType } from '../../spec/errors.ts';
 import type { Retention, RetentionDecision } from '../../spec/retention.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
 import { addTags, deleteSnapshots, deregister, describeImage, findSnapshots, LETS_GO_MS } from '../ec2/images.ts';
 import { isOurs, TAG, tagFilter, tagsOf, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { planRetention } from '../retention/plan-retention.ts';
 import { waitUntil } from '../wait-until.ts';
@@ -87,7 +87,7 @@ export async function retainMachineBackups({
 async function untilLetGo(ours: Ours, ids: string[], letsGo: number): Promise<string[]> {
   const began = Date.now();
   return waitUntil({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: () => deleteSnapshots(ids, ours.aws),
     done: (left) => left.length === 0 || Date.now() - began > letsGo,
     progress: (left) => ({ text: left.length === 0 ? 'all are deleted' : `${left.join(', ')} is in use still` }),
@@ -121,7 +121,7 @@ async function removeWhole(ours: Ours, backup: FoundBackup): Promise<string[]> {
   if (imageId !== undefined) {
     await deregister(imageId, ours.aws);
     await waitUntil({
-      intervalMs: ec2PollMs(),
+      intervalMs: pollInterval(),
       read: () => describeImage(imageId, ours.aws),
       done: (image) => image === undefined || image.State === 'deregistered',
       progress: () => ({ text: `${imageId} is being deregistered` }),

@@ -6,10 +6,11 @@ import { ErrorType } from '../../spec/errors.ts';
 import type { MachineBackup } from '../../spec/kind-machine-backup.ts';
 import { ec2Once } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { findImages, findSnapshots } from '../ec2/images.ts';
 import type { MachineFacts } from '../ec2/instance.ts';
 import { isOurs, oursFilters, TAG, tagFilter, tagList, tagsOf, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, READINGS_OF_NOTHING } from '../ec2/wait.ts';
+import { READINGS_OF_NOTHING } from '../ec2/wait.ts';
 import { permanent, transient } from '../errors.ts';
 import { backupTags } from './backup-tags.ts';
 
@@ -111,7 +112,7 @@ async function takeSnapshots(args: TakeArgs): Promise<Taken> {
 async function findSet({ ours, name }: TakeArgs): Promise<Taken | undefined> {
   const readings = Context.current().info.attempt > 1 ? READINGS_OF_NOTHING : 1;
   for (let reading = 1; reading <= readings; reading += 1) {
-    if (reading > 1) await sleep(ec2PollMs());
+    if (reading > 1) await sleep(pollInterval());
     const found = await findSnapshots([...oursFilters(ours), tagFilter(TAG.name, name)], ours.aws);
     // Two calls may both have been carried out. Snapshots of one call belong to one moment; the others are removed later.
     const call = tagsOf(found[0]?.Tags)[TAG.call];

@@ -3,9 +3,11 @@ import { DeleteVolumeCommand, TerminateInstancesCommand, type Instance, type Vol
 import { ErrorType } from '../../spec/errors.ts';
 import { ec2 } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
+import { notYetVisibleMs } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { describeInstance, describeInstances, describeVolumes } from '../ec2/instance.ts';
 import { isOurs, oursFilters, type Ours } from '../ec2/tags.ts';
-import { ec2PollMs, notYetVisibleMs, READINGS_OF_NOTHING, waitedMs } from '../ec2/wait.ts';
+import { READINGS_OF_NOTHING, waitedMs } from '../ec2/wait.ts';
 import { permanent, transient } from '../errors.ts';
 import { waitUntil } from '../wait-until.ts';
 
@@ -43,7 +45,7 @@ export async function terminateMachine({
     !begun || (begun.instanceId !== undefined && all.has(begun.instanceId)) || Date.now() - begun.at >= notYetVisible;
   let empty = 0;
   await waitUntil<{ machines: Instance[]; volumes: Volume[] }>({
-    intervalMs: ec2PollMs(),
+    intervalMs: pollInterval(),
     read: async () => {
       const found = (await describeInstances(oursFilters(ours), ours.aws)).filter(({ Tags }) => isOurs(ours, Tags));
       for (const { InstanceId = '' } of found) all.add(InstanceId);

@@ -2,8 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CancelCommandCommand } from '@aws-sdk/client-ssm';
 import { ssm } from '../aws/clients.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
-import { ec2PollMs } from '../ec2/wait.ts';
 import type { CommandArgs } from './run-command.ts';
 import { readInvocation, sentCommands } from './sent-commands.ts';
 import { commandState } from './status-table.ts';
@@ -24,7 +24,7 @@ export async function endSent(
 ): Promise<string | undefined> {
   const ending = new Ending(args, known);
   // Not sleep() of Temporal's: in an activity that is cancelled it ends at once.
-  for (const deadline = Date.now() + waitMs; ; await delay(Math.min(ec2PollMs(), waitMs))) {
+  for (const deadline = Date.now() + waitMs; ; await delay(Math.min(pollInterval(), waitMs))) {
     const left = await ending.look();
     if (left === undefined) return undefined;
     beat({ progress: { text: `cancelled: ${left}` } });

@@ -8,9 +8,11 @@ import type { CommandOutput } from '../../spec/machine.ts';
 import { ssmOnce } from '../aws/clients.ts';
 import { awsFailure, isCode } from '../aws/failure.ts';
 import { keep, kept } from '../aws/kept.ts';
+import { NOT_YET_VISIBLE_MS } from '../aws/not-yet-visible.ts';
+import { pollInterval } from '../aws/poll-interval.ts';
 import { beat } from '../beat.ts';
 import type { Ours } from '../ec2/tags.ts';
-import { ec2PollMs, NOT_YET_VISIBLE_MS, waitedMs } from '../ec2/wait.ts';
+import { waitedMs } from '../ec2/wait.ts';
 import { permanent } from '../errors.ts';
 import { redact } from '../secrets/redact.ts';
 import { CANCEL_WAIT_MS, endSent } from './end-command.ts';
@@ -108,7 +110,7 @@ async function sendWhenThere(args: CommandArgs, call: Call): Promise<string> {
           'is the machine running, amazon-ssm-agent on it too, has its profile AmazonSSMManagedInstanceCore, and can it reach SSM’s endpoints? Then retry the step',
       });
     }
-    await sleep(ec2PollMs());
+    await sleep(pollInterval());
   }
 }
 
@@ -163,7 +165,7 @@ async function untilEnded(args: CommandArgs, commandId: string): Promise<Command
         },
       );
     }
-    await sleep(ec2PollMs());
+    await sleep(pollInterval());
   }
 }
 

@@ -1,5 +1,5 @@
 /** DMS's statistics per table, and which of them count for a plan. */
-import { DescribeTableStatisticsCommand, type TableStatistics } from '@aws-sdk/client-database-migration-service';
+import { paginateDescribeTableStatistics, type TableStatistics } from '@aws-sdk/client-database-migration-service';
 import type { MappedTable } from '../../spec/dms-table-mappings.ts';
 import { MARKER_TABLE, tableText, type TableId, type TableState } from '../../spec/postgres-plan.ts';
 import { dms, type AwsTarget } from '../aws/clients.ts';
@@ -11,24 +11,17 @@ const PER_CALL = 500;
 /** Of all tables of a task; none where it has never run. @throws cutover.Throttled, cutover.Unreachable, cutover.Denied */
 export async function readTableStatistics(aws: AwsTarget, taskArn: string): Promise<TableStatistics[]> {
   const tables: TableStatistics[] = [];
-  let marker: string | undefined;
-  do {
-    try {
-      const answer = await dms(aws).send(
-        new DescribeTableStatisticsCommand({
-          ReplicationTaskArn: taskArn,
-          MaxRecords: PER_CALL,
-          ...(marker === undefined ? {} : { Marker: marker }),
-        }),
-      );
-      tables.push(...(answer.TableStatistics ?? []));
-      marker = answer.Marker || undefined;
-    } catch (error) {
-      // Before its first start, a task has none.
-      if (isCode(error, 'InvalidResourceStateFault')) return tables;
-      throw awsFailure(error, 'DescribeTableStatistics');
-    }
-  } while (marker !== undefined);
+  try {
+    const pages = paginateDescribeTableStatistics(
+      { client: dms(aws) },
+      { ReplicationTaskArn: taskArn, MaxRecords: PER_CALL },
+    );
+    for await (const { TableStatistics: some = [] } of pages) tables.push(...some);
+  } catch (error) {
+    // Before its first start, a task has none.
+    if (isCode(error, 'InvalidResourceStateFault')) return tables;
+    throw awsFailure(error, 'DescribeTableStatistics');
+  }
   return tables;
 }
 
@@ -65,7 +58,7 @@ export function sortByPlan(statistics: TableStatistics[], plan: { tables: Mapped
   return { counted, marker, missing: [...wanted.values()] };
 }
 
-export const idOf = (table: TableStatistics): TableId => ({
+const idOf = (table: TableStatistics): TableId => ({
   schema: table.SchemaName ?? '',
   name: table.TableName ?? '',
 });

@@ -1,5 +1,5 @@
 /** Proves a restored table: counted end to end, and compared with the items of the export that it was made of. */
-import { BatchGetItemCommand, ScanCommand, type AttributeValue } from '@aws-sdk/client-dynamodb';
+import { BatchGetItemCommand, paginateScan, type AttributeValue } from '@aws-sdk/client-dynamodb';
 import { Context, sleep } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
 import type { RestorePlan, RestoreVerified, TableKeys } from '../../spec/dynamodb-restore-state.ts';
@@ -217,24 +217,15 @@ async function getAll(
 /** Counts by reading: DescribeTable's ItemCount is up to six hours old. */
 async function countItems(table: string, pace: Pace, aws: AwsTarget): Promise<number> {
   let count = 0;
-  let from: Record<string, AttributeValue> | undefined;
-  do {
-    const page = await dynamodb(aws)
-      .send(
-        new ScanCommand({
-          TableName: table,
-          Select: 'COUNT',
-          ConsistentRead: true,
-          ...(from ? { ExclusiveStartKey: from } : {}),
-        }),
-      )
-      .catch((error: unknown) => {
-        throw awsFailure(error, `Scan of ${table}`);
-      });
-    count += page.Count ?? 0;
-    from = page.LastEvaluatedKey;
-    beat({ progress: { text: `${table}: ${count} items counted` } });
-    await pace.take(page.Count ?? 0);
-  } while (from);
+  try {
+    const pages = paginateScan({ client: dynamodb(aws) }, { TableName: table, Select: 'COUNT', ConsistentRead: true });
+    for await (const { Count = 0 } of pages) {
+      count += Count;
+      beat({ progress: { text: `${table}: ${count} items counted` } });
+      await pace.take(Count);
+    }
+  } catch (error) {
+    throw awsFailure(error, `Scan of ${table}`);
+  }
   return count;
 }

@@ -1,7 +1,7 @@
 /** Exports as AWS lists them: 25 a page, 90 days back, with nothing but their ARN and state (facts/redis-aws 3.4). */
 import {
   DescribeExportCommand,
-  ListExportsCommand,
+  paginateListExports,
   type ExportDescription,
   type ExportSummary,
 } from '@aws-sdk/client-dynamodb';
@@ -16,19 +16,12 @@ const PAGE = 25;
 export async function listExports(args: { tableArn?: string; aws: AwsTarget }): Promise<ExportSummary[]> {
   const { tableArn, aws } = args;
   const found: ExportSummary[] = [];
-  let token: string | undefined;
   try {
-    do {
-      const page = await dynamodb(aws).send(
-        new ListExportsCommand({
-          MaxResults: PAGE,
-          ...(tableArn ? { TableArn: tableArn } : {}),
-          ...(token ? { NextToken: token } : {}),
-        }),
-      );
-      found.push(...(page.ExportSummaries ?? []));
-      token = page.NextToken;
-    } while (token);
+    const pages = paginateListExports(
+      { client: dynamodb(aws) },
+      { MaxResults: PAGE, ...(tableArn ? { TableArn: tableArn } : {}) },
+    );
+    for await (const { ExportSummaries = [] } of pages) found.push(...ExportSummaries);
   } catch (error) {
     throw awsFailure(error, `ListExports${tableArn ? ` of ${tableArn}` : ''}`);
   }

@@ -4,7 +4,8 @@ import {
   DeleteSnapshotCommand,
   DeregisterImageCommand,
   DescribeImagesCommand,
-  DescribeSnapshotsCommand,
+  paginateDescribeImages,
+  paginateDescribeSnapshots,
   type Filter,
   type Image,
   type Snapshot,
@@ -27,17 +28,8 @@ export const LETS_GO_MS = 5 * 60_000;
 export async function findImages(filters: Filter[], aws: AwsTarget = {}): Promise<Image[]> {
   const all: Image[] = [];
   try {
-    for (let token: string | undefined, more = true; more; more = token !== undefined) {
-      const answer = await ec2(aws).send(
-        new DescribeImagesCommand({
-          Owners: ['self'],
-          ...(filters.length > 0 ? { Filters: filters } : {}),
-          ...(token ? { NextToken: token } : {}),
-        }),
-      );
-      all.push(...(answer.Images ?? []));
-      token = answer.NextToken || undefined;
-    }
+    const pages = paginateDescribeImages({ client: ec2(aws) }, { Owners: ['self'], ...filtered(filters) });
+    for await (const { Images = [] } of pages) all.push(...Images);
   } catch (error) {
     throw awsFailure(error, 'DescribeImages');
   }
@@ -59,22 +51,16 @@ export async function describeImage(id: string, aws: AwsTarget = {}): Promise<Im
 export async function findSnapshots(filters: Filter[], aws: AwsTarget = {}): Promise<Snapshot[]> {
   const all: Snapshot[] = [];
   try {
-    for (let token: string | undefined, more = true; more; more = token !== undefined) {
-      const answer = await ec2(aws).send(
-        new DescribeSnapshotsCommand({
-          OwnerIds: ['self'],
-          ...(filters.length > 0 ? { Filters: filters } : {}),
-          ...(token ? { NextToken: token } : {}),
-        }),
-      );
-      all.push(...(answer.Snapshots ?? []));
-      token = answer.NextToken || undefined;
-    }
+    const pages = paginateDescribeSnapshots({ client: ec2(aws) }, { OwnerIds: ['self'], ...filtered(filters) });
+    for await (const { Snapshots = [] } of pages) all.push(...Snapshots);
   } catch (error) {
     throw awsFailure(error, 'DescribeSnapshots');
   }
   return all;
 }
+
+/** Without any, all of them. */
+const filtered = (filters: Filter[]) => (filters.length > 0 ? { Filters: filters } : {});
 
 /** The snapshots that an image is made of. */
 export function snapshotIdsOf(image: Image): string[] {

@@ -1,7 +1,8 @@
 /** What a machine is made of. */
 import {
   DescribeInstancesCommand,
-  DescribeVolumesCommand,
+  paginateDescribeInstances,
+  paginateDescribeVolumes,
   type Filter,
   type Instance,
   type Volume,
@@ -96,12 +97,8 @@ export async function describeInstance(id: string, aws: AwsTarget = {}): Promise
 export async function describeInstances(filters: Filter[], aws: AwsTarget = {}): Promise<Instance[]> {
   const all: Instance[] = [];
   try {
-    for (let token: string | undefined, more = true; more; more = token !== undefined) {
-      const answer = await ec2(aws).send(
-        new DescribeInstancesCommand({ Filters: filters, ...(token ? { NextToken: token } : {}) }),
-      );
-      all.push(...(answer.Reservations ?? []).flatMap(({ Instances = [] }) => Instances));
-      token = answer.NextToken || undefined;
+    for await (const { Reservations = [] } of paginateDescribeInstances({ client: ec2(aws) }, { Filters: filters })) {
+      all.push(...Reservations.flatMap(({ Instances = [] }) => Instances));
     }
   } catch (error) {
     throw awsFailure(error, 'DescribeInstances');
@@ -113,12 +110,8 @@ export async function describeInstances(filters: Filter[], aws: AwsTarget = {}):
 export async function describeVolumes(filters: Filter[], aws: AwsTarget = {}): Promise<Volume[]> {
   const all: Volume[] = [];
   try {
-    for (let token: string | undefined, more = true; more; more = token !== undefined) {
-      const answer = await ec2(aws).send(
-        new DescribeVolumesCommand({ Filters: filters, ...(token ? { NextToken: token } : {}) }),
-      );
-      all.push(...(answer.Volumes ?? []));
-      token = answer.NextToken || undefined;
+    for await (const { Volumes = [] } of paginateDescribeVolumes({ client: ec2(aws) }, { Filters: filters })) {
+      all.push(...Volumes);
     }
   } catch (error) {
     throw awsFailure(error, 'DescribeVolumes');

@@ -1,8 +1,9 @@
 /** Every snapshot of the account in the region, page by page. */
-import { DescribeSnapshotsCommand, type Snapshot } from '@aws-sdk/client-elasticache';
+import { paginateDescribeSnapshots, type Snapshot } from '@aws-sdk/client-elasticache';
 import pLimit from 'p-limit';
 import { elasticache, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure } from '../aws/failure.ts';
+import { firstPages } from '../aws/first-pages.ts';
 import { snapshotFacts, type SnapshotFacts } from './snapshot-facts.ts';
 import { readTags } from './tags.ts';
 
@@ -26,23 +27,12 @@ export async function allSnapshots(args: {
 }): Promise<SnapshotFacts[]> {
   const { source, group, aws = {} } = args;
   const found: Snapshot[] = [];
-  let marker: string | undefined;
-  for (let page = 0; page < MOST_PAGES; page++) {
-    try {
-      const answer = await elasticache(aws).send(
-        new DescribeSnapshotsCommand({
-          ShowNodeGroupConfig: true,
-          MaxRecords: 50,
-          ...(source ? { SnapshotSource: source } : {}),
-          ...(marker ? { Marker: marker } : {}),
-        }),
-      );
-      found.push(...(answer.Snapshots ?? []));
-      marker = answer.Marker;
-    } catch (error) {
-      throw awsFailure(error, 'DescribeSnapshots');
-    }
-    if (!marker) break;
+  const query = { ShowNodeGroupConfig: true, MaxRecords: 50, ...(source ? { SnapshotSource: source } : {}) };
+  try {
+    const pages = paginateDescribeSnapshots({ client: elasticache(aws) }, query);
+    for await (const { Snapshots = [] } of firstPages(pages, MOST_PAGES)) found.push(...Snapshots);
+  } catch (error) {
+    throw awsFailure(error, 'DescribeSnapshots');
   }
   // Not by AWS's own filter: one of a single node need not be listed under its group.
   return found.map(snapshotFacts).filter((facts) => group === undefined || facts.replicationGroup === group);

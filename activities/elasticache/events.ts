@@ -3,9 +3,10 @@
  * 3.1). Events have no id, so they are told apart by date and message, and always by the service's own dates: the
  * worker's clock may be minutes off.
  */
-import { DescribeEventsCommand, type Event, type SourceType } from '@aws-sdk/client-elasticache';
+import { paginateDescribeEvents, type Event, type SourceType } from '@aws-sdk/client-elasticache';
 import { elasticache, type AwsTarget } from '../aws/clients.ts';
 import { awsFailure } from '../aws/failure.ts';
+import { firstPages } from '../aws/first-pages.ts';
 
 export type EventKind = 'migration-succeeded' | 'migration-failed' | 'complete-failed' | 'snapshot-failed' | 'other';
 
@@ -129,22 +130,12 @@ async function eventsOf(aws: AwsTarget, source: EventSource, from: string | unde
   // Without either, AWS answers the last hour only.
   const window = recent ? { StartTime: start } : { Duration: KEPT_MINUTES };
   const events: Event[] = [];
-  let marker: string | undefined;
-  for (let page = 0; page < MOST_PAGES; page++) {
-    const command = new DescribeEventsCommand({
-      SourceIdentifier: source.id,
-      SourceType: source.type ?? 'replication-group',
-      ...window,
-      ...(marker ? { Marker: marker } : {}),
-    });
-    try {
-      const answer = await elasticache(aws).send(command);
-      events.push(...(answer.Events ?? []));
-      marker = answer.Marker;
-    } catch (error) {
-      throw awsFailure(error, `DescribeEvents of ${source.id}`);
-    }
-    if (!marker) break;
+  const query = { SourceIdentifier: source.id, SourceType: source.type ?? 'replication-group', ...window };
+  try {
+    const pages = paginateDescribeEvents({ client: elasticache(aws) }, query);
+    for await (const { Events = [] } of firstPages(pages, MOST_PAGES)) events.push(...Events);
+  } catch (error) {
+    throw awsFailure(error, `DescribeEvents of ${source.id}`);
   }
   return events;
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import {
   GetCommandInvocationCommand,
-  ListCommandsCommand,
+  paginateListCommands,
   type GetCommandInvocationCommandOutput,
 } from '@aws-sdk/client-ssm';
 import { ssm } from '../aws/clients.ts';
@@ -30,15 +30,11 @@ export async function sentCommands(args: CommandArgs): Promise<{ id: string; mea
   const comment = commentOf(args);
   const sent: { id: string; meaning: CommandMeaning }[] = [];
   try {
-    for (let token: string | undefined, more = true; more; more = token !== undefined) {
-      const answer = await ssm(ours.aws).send(
-        new ListCommandsCommand({ InstanceId: instanceId, ...(token ? { NextToken: token } : {}) }),
-      );
-      for (const command of answer.Commands ?? []) {
+    for await (const { Commands = [] } of paginateListCommands({ client: ssm(ours.aws) }, { InstanceId: instanceId })) {
+      for (const command of Commands) {
         if (command.Comment !== comment || !command.CommandId) continue;
         sent.push({ id: command.CommandId, meaning: commandState(command.Status, command.StatusDetails).meaning });
       }
-      token = answer.NextToken || undefined;
     }
     return sent;
   } catch (error) {

@@ -1,6 +1,6 @@
 /** The replication instance: there, or to be had. Asked, never changed. */
 import {
-  DescribeOrderableReplicationInstancesCommand,
+  paginateDescribeOrderableReplicationInstances,
   type OrderableReplicationInstance,
   type ReplicationInstance,
 } from '@aws-sdk/client-database-migration-service';
@@ -21,14 +21,10 @@ export async function theInstance(c: PostgresContext): Promise<ReplicationInstan
 
 async function orderable(c: PostgresContext): Promise<OrderableReplicationInstance[]> {
   const all: OrderableReplicationInstance[] = [];
-  let Marker: string | undefined;
-  do {
-    const answer = await ask('DescribeOrderableReplicationInstances', () =>
-      dms(aws(c)).send(new DescribeOrderableReplicationInstancesCommand(Marker ? { Marker } : {})),
-    );
-    all.push(...(answer.OrderableReplicationInstances ?? []));
-    Marker = answer.Marker;
-  } while (Marker);
+  await ask('DescribeOrderableReplicationInstances', async () => {
+    const pages = paginateDescribeOrderableReplicationInstances({ client: dms(aws(c)) }, {});
+    for await (const { OrderableReplicationInstances = [] } of pages) all.push(...OrderableReplicationInstances);
+  });
   return all;
 }
 

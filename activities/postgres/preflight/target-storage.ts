@@ -1,8 +1,9 @@
 /** The storage of an RDS instance, found by the address that the file has. */
-import { DescribeDBInstancesCommand } from '@aws-sdk/client-rds';
+import { paginateDescribeDBInstances, type DBInstance } from '@aws-sdk/client-rds';
 import type { Fix } from '../../../spec/preflight.ts';
 import { rds, type AwsTarget } from '../../aws/clients.ts';
 import { awsFailure } from '../../aws/failure.ts';
+import { firstPages } from '../../aws/first-pages.ts';
 import { CannotCheck } from '../../preflight/check.ts';
 import { shell, word } from './scripts.ts';
 
@@ -19,28 +20,29 @@ const LARGEST_PAGES = 50;
 /** Undefined where the address is not that of an RDS instance. @throws CannotCheck where RDS can't be asked */
 export async function targetStorage(host: string, aws: AwsTarget): Promise<TargetStorage | undefined> {
   if (!/\.rds\.amazonaws\.com(\.cn)?$/.test(host)) return undefined;
-  let Marker: string | undefined;
-  for (let page = 0; page < LARGEST_PAGES; page++) {
-    const answer = await rds(aws)
-      .send(new DescribeDBInstancesCommand(Marker ? { Marker } : {}))
-      .catch((error: unknown) => {
-        throw new CannotCheck(awsFailure(error, 'DescribeDBInstances').message);
-      });
-    const found = answer.DBInstances?.find(({ Endpoint }) => Endpoint?.Address === host);
-    if (found) {
-      const { DBInstanceIdentifier: id = '', AllocatedStorage = 0, MaxAllocatedStorage = 0 } = found;
-      return {
-        allocatedBytes: AllocatedStorage * GIB,
-        growsToBytes: MaxAllocatedStorage * GIB,
-        grow: (gibibytes) =>
-          shell(
-            'aws',
-            `aws rds modify-db-instance --db-instance-identifier ${word(id)} --allocated-storage ${gibibytes} --apply-immediately`,
-          ),
-      };
+  const found = await instanceAt(host, aws);
+  if (!found) return undefined;
+  const { DBInstanceIdentifier: id = '', AllocatedStorage = 0, MaxAllocatedStorage = 0 } = found;
+  return {
+    allocatedBytes: AllocatedStorage * GIB,
+    growsToBytes: MaxAllocatedStorage * GIB,
+    grow: (gibibytes) =>
+      shell(
+        'aws',
+        `aws rds modify-db-instance --db-instance-identifier ${word(id)} --allocated-storage ${gibibytes} --apply-immediately`,
+      ),
+  };
+}
+
+async function instanceAt(host: string, aws: AwsTarget): Promise<DBInstance | undefined> {
+  try {
+    const pages = paginateDescribeDBInstances({ client: rds(aws) }, {});
+    for await (const { DBInstances = [] } of firstPages(pages, LARGEST_PAGES)) {
+      const found = DBInstances.find(({ Endpoint }) => Endpoint?.Address === host);
+      if (found) return found;
     }
-    Marker = answer.Marker;
-    if (!Marker) return undefined;
+  } catch (error) {
+    throw new CannotCheck(awsFailure(error, 'DescribeDBInstances').message);
   }
   return undefined;
 }

@@ -12,7 +12,7 @@ import {
 import { reasonOf } from '../workflows/failure-reason.ts';
 import { Failed } from './errors.ts';
 import { call, grpcError, Grpc } from './grpc-failure.ts';
-import { defaultTaskQueue } from './start-options.ts';
+import { defaultTaskQueue } from './task-queue.ts';
 import { expectWorker } from './workers.ts';
 
 export interface CatalogueOptions {

@@ -50,7 +50,7 @@ export {
 export { scheduleTimes } from './schedule-times.ts';
 export { triggerSchedule } from './schedule-trigger.ts';
 export { startMigration, type StartOptions } from './start.ts';
-export { defaultTaskQueue } from './start-options.ts';
+export { defaultTaskQueue } from './task-queue.ts';
 export { waitsForOperator } from './waits-for-operator.ts';
 export { pollers, type Poller } from './workers.ts';
 export type { Command, CommandAnswer } from '../spec/contract.ts';

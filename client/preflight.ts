@@ -7,7 +7,7 @@ import { reasonOf } from '../workflows/failure-reason.ts';
 import { Failed } from './errors.ts';
 import { call, grpcError, Grpc } from './grpc-failure.ts';
 import { operatorName } from './operator-name.ts';
-import { defaultTaskQueue } from './start-options.ts';
+import { defaultTaskQueue } from './task-queue.ts';
 import { expectWorker } from './workers.ts';
 
 export interface PreflightOptions {

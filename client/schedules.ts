@@ -17,7 +17,8 @@ import { describeSchedule, isOurs, scheduleInfo, type ScheduleInfo } from './sch
 import { sectionOf, type ScheduleOverrides } from './schedule-section.ts';
 import { OVERLAP_POLICY, temporalPolicies, temporalSpec } from './schedule-spec.ts';
 import { scheduleTimes } from './schedule-times.ts';
-import { defaultTaskQueue, startOptions } from './start-options.ts';
+import { startOptions } from './start-options.ts';
+import { defaultTaskQueue } from './task-queue.ts';
 
 export interface ScheduleOptions {
   /** As `loadMigrationFile` returns it. */

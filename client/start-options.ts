@@ -1,14 +1,10 @@
 /** How a migration's workflow is started, by somebody or by a schedule: type, memo, search attributes, texts of the UI. */
 import { resolve } from 'node:path';
-import { DEFAULT_TASK_QUEUE, SearchAttributes, WORKFLOW_TYPES } from '../spec/contract.ts';
+import { SearchAttributes, WORKFLOW_TYPES } from '../spec/contract.ts';
 import type { Migration } from '../spec/migration.ts';
 import type { Phase } from '../spec/status.ts';
 import { planOf } from '../workflows/plans.ts';
 import { describePlan } from '../workflows/status-text.ts';
-
-export function defaultTaskQueue(): string {
-  return process.env['CUTOVER_TASK_QUEUE'] || DEFAULT_TASK_QUEUE;
-}
 
 /** `about.file`: where it was read from, so that errors can name it later. `about.schedule`: whose run it will be. */
 export function startOptions(migration: Migration, about: { file?: string | undefined; schedule?: string } = {}) {

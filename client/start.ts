@@ -7,7 +7,8 @@ import { call } from './grpc-failure.ts';
 import { MigrationHandle } from './migration-handle.ts';
 import { checkMigration, loadMigrationFile, type MigrationSource } from './migration-file.ts';
 import { operatorName } from './operator-name.ts';
-import { defaultTaskQueue, startOptions } from './start-options.ts';
+import { startOptions } from './start-options.ts';
+import { defaultTaskQueue } from './task-queue.ts';
 
 export interface StartOptions {
   /** The file of the migration; or `migration` instead. */

@@ -27,7 +27,7 @@ async function start(file: string, options: StartOptions): Promise<ExitCode> {
   const migration = await loadMigrationFile(file);
   return withClient(options, async (client) => {
     const { startMigration } = await import('../start.ts');
-    const { defaultTaskQueue } = await import('../start-options.ts');
+    const { defaultTaskQueue } = await import('../task-queue.ts');
     const { planOf } = await import('../../workflows/plans.ts');
     const taskQueue = options.taskQueue ?? defaultTaskQueue();
     const handle = await startMigration(client, { migration, file, taskQueue });

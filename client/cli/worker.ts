@@ -40,7 +40,7 @@ async function worker(options: WorkerOptions): Promise<void> {
   const { tuneHeap } = await import('../../worker/heap.ts');
   tuneHeap();
   const { runWorker } = await import('../../worker/index.ts');
-  const { defaultTaskQueue } = await import('../start-options.ts');
+  const { defaultTaskQueue } = await import('../task-queue.ts');
   let ready = false;
   try {
     await runWorker({

@@ -3,42 +3,15 @@ import type { ElastiCacheBackup } from '../../spec/kind-elasticache-backup.ts';
 import { fail, pass, unmet, warn, type Check } from '../preflight/check.ts';
 import { awsElastiCache } from '../redis/preflight/commands.ts';
 import { dailyText } from './daily.ts';
-import type { GroupFacts } from './replication-group.ts';
+import { availableCheck, describe, nodeTypeCheck, type GroupContext } from './group-checks.ts';
 import { findSnapshot } from './snapshot.ts';
 import { firstOverlap } from './windows.ts';
 
-export interface BackupContext {
-  migration: ElastiCacheBackup;
-  group: GroupFacts;
-}
-
+type BackupContext = GroupContext<ElastiCacheBackup>;
 type BackupCheck = Check<BackupContext>;
 
-const describe = ({ migration }: BackupContext) =>
-  awsElastiCache(
-    migration.aws.region,
-    'describe-replication-groups',
-    '--replication-group-id',
-    migration.replicationGroup,
-  );
-
-const available: BackupCheck = {
-  id: 'B1',
-  title: 'the group is available',
-  severity: 'fail',
-  remedy: (c) => `wait until it is; its events tell what it is doing: ${describe(c)}`,
-  byHand: describe,
-  run: async ({ group }) => (group.status === 'available' ? pass : unmet)(`${group.id} is ${group.status}`),
-};
-
-const nodeType: BackupCheck = {
-  id: 'B2',
-  title: 'the node type can be backed up',
-  severity: 'fail',
-  remedy: () => 'cache.t1.micro has no backups: another node type',
-  byHand: describe,
-  run: async ({ group }) => (group.cacheNodeType.startsWith('cache.t1.') ? unmet : pass)(group.cacheNodeType),
-};
+const available = availableCheck('B1', 'wait until it is; its events tell what it is doing');
+const nodeType = nodeTypeCheck('B2', 'cache.t1.micro has no backups: another node type');
 
 const freeName: BackupCheck = {
   id: 'B3',

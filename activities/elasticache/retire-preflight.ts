@@ -6,31 +6,19 @@ import { runChecks } from '../preflight/run-checks.ts';
 import { awsElastiCache } from '../redis/preflight/commands.ts';
 import { allSnapshots } from './all-snapshots.ts';
 import { connectedClients } from './connected-clients.ts';
-import { describeGroup, type GroupFacts } from './replication-group.ts';
+import { availableCheck, describe, nodeTypeCheck, type GroupContext } from './group-checks.ts';
+import { describeGroup } from './replication-group.ts';
 import { findSnapshot } from './snapshot.ts';
 
-interface RetireContext {
-  migration: ElastiCacheRetire;
-  group: GroupFacts;
-}
-
+type RetireContext = GroupContext<ElastiCacheRetire>;
 type RetireCheck = Check<RetireContext>;
 
 const cli = ({ migration }: RetireContext, command: string, ...words: string[]) =>
   awsElastiCache(migration.aws.region, command, ...words);
-const describe = (c: RetireContext) =>
-  cli(c, 'describe-replication-groups', '--replication-group-id', c.migration.replicationGroup);
 const automatic = (c: RetireContext) =>
   cli(c, 'describe-snapshots', '--replication-group-id', c.migration.replicationGroup, '--snapshot-source', 'system');
 
-const available: RetireCheck = {
-  id: 'D1',
-  title: 'the group is available',
-  severity: 'fail',
-  remedy: (c) => `AWS deletes no group in another state; wait until it is: ${describe(c)}`,
-  byHand: describe,
-  run: async ({ group }) => (group.status === 'available' ? pass : unmet)(`${group.id} is ${group.status}`),
-};
+const available = availableCheck('D1', 'AWS deletes no group in another state; wait until it is');
 
 const alone: RetireCheck = {
   id: 'D2',
@@ -43,14 +31,7 @@ const alone: RetireCheck = {
     group.globalDatastore === undefined ? pass('it is in none') : unmet(`it is a member of ${group.globalDatastore}`),
 };
 
-const nodeType: RetireCheck = {
-  id: 'D3',
-  title: 'the node type can be backed up',
-  severity: 'fail',
-  remedy: () => 'cache.t1.micro has no snapshots: nothing would be left; copy its keys by hand',
-  byHand: describe,
-  run: async ({ group }) => (group.cacheNodeType.startsWith('cache.t1.') ? unmet : pass)(group.cacheNodeType),
-};
+const nodeType = nodeTypeCheck('D3', 'cache.t1.micro has no snapshots: nothing would be left; copy its keys by hand');
 
 const freeNames: RetireCheck = {
   id: 'D4',

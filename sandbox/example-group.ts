@@ -4,11 +4,10 @@ import {
   DescribeReplicationGroupsCommand,
   ElastiCacheClient,
 } from '@aws-sdk/client-elasticache';
-import { setTimeout as delay } from 'node:timers/promises';
+import { unlessThere, until } from './make-once.ts';
 
 /** The group that examples/*.yaml name. */
 export const EXAMPLE_GROUP = 'shop-cache';
-const LIMIT_MS = 120_000;
 
 /**
  * A replication group fit for an online migration, by the ordinary AWS SDK: one shard, a primary and a replica, Multi-AZ,
@@ -18,8 +17,8 @@ const LIMIT_MS = 120_000;
 export async function createGroup(env: Readonly<Record<string, string>>, id: string): Promise<void> {
   const client = elastiCacheOf(env);
   try {
-    await client
-      .send(
+    await unlessThere('ReplicationGroupAlreadyExistsFault', () =>
+      client.send(
         new CreateReplicationGroupCommand({
           ReplicationGroupId: id,
           ReplicationGroupDescription: 'the sandbox’s example',
@@ -31,19 +30,12 @@ export async function createGroup(env: Readonly<Record<string, string>>, id: str
           MultiAZEnabled: true,
           TransitEncryptionEnabled: false,
         }),
-      )
-      .catch((error: unknown) => {
-        if (!(error instanceof Error) || error.name !== 'ReplicationGroupAlreadyExistsFault') throw error;
-      });
-    const deadline = Date.now() + LIMIT_MS;
-    for (;;) {
+      ),
+    );
+    await until(`replication group ${id}`, async () => {
       const { ReplicationGroups } = await client.send(new DescribeReplicationGroupsCommand({ ReplicationGroupId: id }));
-      const status = ReplicationGroups?.[0]?.Status;
-      if (status !== 'creating') return;
-      if (Date.now() > deadline)
-        throw new Error(`replication group ${id} is still ${status} after ${LIMIT_MS / 1000} s`);
-      await delay(100);
-    }
+      return ReplicationGroups?.[0]?.Status === 'creating' ? undefined : true;
+    });
   } finally {
     client.destroy();
   }

@@ -1,11 +1,5 @@
 /** The tables, the bucket and the parameters that examples/dynamodb-*.yaml name, made by the ordinary AWS SDK. */
-import {
-  BatchWriteItemCommand,
-  CreateTableCommand,
-  DynamoDBClient,
-  UpdateContinuousBackupsCommand,
-  type AttributeValue,
-} from '@aws-sdk/client-dynamodb';
+import { DynamoDBClient } from '@aws-sdk/client-dynamodb';
 import {
   CreateBucketCommand,
   PutBucketEncryptionCommand,
@@ -14,6 +8,8 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
+import { createTable, putItems, setRecovery } from './example-table.ts';
+import { clientSettings, unlessThere } from './make-once.ts';
 
 /** The tables of the examples. */
 export const EXAMPLE_TABLES = { orders: 500, customers: 120 } as const;
@@ -28,16 +24,9 @@ export const EXAMPLE_PARAMETERS: Readonly<Record<string, string>> = {
   '/test/stg/infra/TEST_TABLE_NAME': 'orders',
 };
 
-/** BatchWriteItem takes no more. */
-const BATCH = 25;
-
 /** What is there already stays. @throws Error of the SDK */
 export async function furnishDynamoDb(aws: { url: string; region: string }): Promise<void> {
-  const settings = {
-    endpoint: aws.url,
-    region: aws.region,
-    credentials: { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' },
-  };
+  const settings = clientSettings(aws);
   const [db, s3, ssm] = [
     new DynamoDBClient(settings),
     new S3Client({ ...settings, forcePathStyle: true }),
@@ -88,56 +77,11 @@ async function makeBucket(s3: S3Client, region: string): Promise<void> {
 }
 
 async function makeTable(db: DynamoDBClient, name: string, items: number): Promise<void> {
-  const made = await unlessThere('ResourceInUseException', () =>
-    db.send(
-      new CreateTableCommand({
-        TableName: name,
-        AttributeDefinitions: [
-          { AttributeName: 'id', AttributeType: 'S' },
-          { AttributeName: 'at', AttributeType: 'N' },
-        ],
-        KeySchema: [
-          { AttributeName: 'id', KeyType: 'HASH' },
-          { AttributeName: 'at', KeyType: 'RANGE' },
-        ],
-        BillingMode: 'PAY_PER_REQUEST',
-      }),
-    ),
-  );
+  const made = await unlessThere('ResourceInUseException', async () => {
+    await createTable(db, name);
+    return true;
+  });
   if (!made) return;
-  for (let first = 0; first < items; first += BATCH) {
-    const numbers = Array.from({ length: Math.min(BATCH, items - first) }, (_, index) => first + index);
-    const requests = numbers.map((number) => ({ PutRequest: { Item: itemOf(name, number) } }));
-    await db.send(new BatchWriteItemCommand({ RequestItems: { [name]: requests } }));
-  }
-  await db.send(
-    new UpdateContinuousBackupsCommand({
-      TableName: name,
-      PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
-    }),
-  );
-}
-
-/** An item with every type that DynamoDB has; the same for the same number. */
-export function itemOf(table: string, number: number): Record<string, AttributeValue> {
-  return {
-    id: { S: `${table}-${number}` },
-    at: { N: String(1_700_000_000 + number) },
-    total: { N: `${number}.5` },
-    paid: { BOOL: number % 2 === 0 },
-    note: number % 3 === 0 ? { NULL: true } : { S: `注文 ${number}\n"quoted"` },
-    tags: { SS: ['new', `group-${number % 7}`] },
-    lines: { L: [{ M: { sku: { S: `sku-${number}` }, count: { N: '2' } } }] },
-    receipt: { B: Uint8Array.of(number % 256, 0, 255) },
-  };
-}
-
-/** @returns undefined where it is there already */
-async function unlessThere<T>(code: string, make: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await make();
-  } catch (error) {
-    if (error instanceof Error && error.name === code) return undefined;
-    throw error;
-  }
+  await putItems(db, name, 0, items);
+  await setRecovery(db, name, true);
 }

@@ -1,14 +1,13 @@
 /** The machine that examples/machine-*.yaml are about, with one image of it already. */
 import { CreateImageCommand, DescribeImagesCommand, DescribeInstancesCommand, EC2Client } from '@aws-sdk/client-ec2';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Aws } from './aws/index.ts';
 import { seedServicesMachine } from './aws/ec2/services-machine.ts';
+import { clientSettings, until } from './make-once.ts';
 
 /** As examples/machine-*.yaml name them. */
-export const EXAMPLE_MACHINE = 'circleci-services';
+const EXAMPLE_MACHINE = 'circleci-services';
 const EXAMPLE_BACKUP = 'services-machine';
 const IMAGE_NAME = 'services-machine-sandbox';
-const LIMIT_MS = 120_000;
 
 /**
  * What is there already stays. Returns once the image is available.
@@ -16,8 +15,7 @@ const LIMIT_MS = 120_000;
  * @throws Error where this host can't keep a machine apart, or where the image does not become available
  */
 export async function furnishMachines(aws: Aws): Promise<string> {
-  const credentials = { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' };
-  const client = new EC2Client({ endpoint: aws.url, region: aws.region, credentials });
+  const client = new EC2Client(clientSettings(aws));
   try {
     const existing = await findMachine(client);
     if (existing !== undefined) return existing;
@@ -72,16 +70,12 @@ async function takeImage(
       ],
     }),
   );
-  const deadline = Date.now() + LIMIT_MS;
-  for (;;) {
+  await until(`the image ${IMAGE_NAME} of the sandbox's machine`, async () => {
     const { Images = [] } = await client.send(
       new DescribeImagesCommand({ Filters: [{ Name: 'image-id', Values: [ImageId ?? ''] }] }),
     );
     const state = Images[0]?.State;
-    if (state === 'available') return;
-    if (state === 'failed' || Date.now() > deadline) {
-      throw new Error(`the image ${IMAGE_NAME} of the sandbox's machine is ${state ?? 'not there'}`);
-    }
-    await delay(50);
-  }
+    if (state === 'failed') throw new Error(`the image ${IMAGE_NAME} of the sandbox's machine is failed`);
+    return state === 'available' ? true : undefined;
+  });
 }

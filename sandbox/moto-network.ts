@@ -1,6 +1,7 @@
 /** Moto's default network, the same after each start. */
 import { DescribeSubnetsCommand, EC2Client } from '@aws-sdk/client-ec2';
 import { randomInt } from 'node:crypto';
+import { clientSettings } from './make-once.ts';
 
 /**
  * Machines, and the tags of their images, name subnets and security groups, and are kept on disk; moto keeps nothing and
@@ -10,8 +11,7 @@ import { randomInt } from 'node:crypto';
  */
 export async function keepDefaultNetwork(url: string, region: string): Promise<void> {
   const seed = (number: number) => fetch(`${url}/moto-api/seed?a=${number}`, { method: 'POST' });
-  const credentials = { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' };
-  const ec2 = new EC2Client({ endpoint: url, region, credentials });
+  const ec2 = new EC2Client(clientSettings({ url, region }));
   try {
     await seed(1);
     await ec2.send(new DescribeSubnetsCommand({}));

@@ -1,20 +1,18 @@
 /** Tables, a bucket and migrations over them on a stage: the sandbox's AWS with moto behind it. */
 import { join } from 'node:path';
 import {
-  BatchWriteItemCommand,
-  CreateTableCommand,
   DescribeTableCommand,
   DynamoDBClient,
   ListExportsCommand,
   ScanCommand,
-  UpdateContinuousBackupsCommand,
   type AttributeValue,
 } from '@aws-sdk/client-dynamodb';
 import { CreateBucketCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { PutParameterCommand, SSMClient } from '@aws-sdk/client-ssm';
 import { startMigration, type MigrationHandle } from '../../client/index.ts';
 import { startAws, type Aws } from '../../sandbox/aws/index.ts';
-import { itemOf } from '../../sandbox/furnish-dynamodb.ts';
+import { createTable, putItems, setRecovery } from '../../sandbox/example-table.ts';
+import { clientSettings } from '../../sandbox/make-once.ts';
 import { startMoto } from '../../sandbox/runtime/moto.ts';
 import type { ExportResult } from '../../spec/dynamodb-export-state.ts';
 import type { MigrationStatus } from '../../spec/status.ts';
@@ -35,11 +33,7 @@ export class DynamoDbScene {
   private constructor(stage: Stage, aws: Aws) {
     this.stage = stage;
     this.aws = aws;
-    const settings = {
-      endpoint: aws.url,
-      region: aws.region,
-      credentials: { accessKeyId: 'sandbox', secretAccessKey: 'sandbox' },
-    };
+    const settings = clientSettings(aws);
     this.db = new DynamoDBClient(settings);
     this.s3 = new S3Client({ ...settings, forcePathStyle: true });
     this.ssm = new SSMClient(settings);
@@ -58,39 +52,17 @@ export class DynamoDbScene {
 
   /** A table with so many items of every type, with recovery on if not said otherwise. */
   async table(name: string, options: { items?: number; recovery?: boolean } = {}): Promise<void> {
-    await this.db.send(
-      new CreateTableCommand({
-        TableName: name,
-        AttributeDefinitions: [
-          { AttributeName: 'id', AttributeType: 'S' },
-          { AttributeName: 'at', AttributeType: 'N' },
-        ],
-        KeySchema: [
-          { AttributeName: 'id', KeyType: 'HASH' },
-          { AttributeName: 'at', KeyType: 'RANGE' },
-        ],
-        BillingMode: 'PAY_PER_REQUEST',
-      }),
-    );
+    await createTable(this.db, name);
     await this.put(name, 0, options.items ?? 30);
     if (options.recovery !== false) await this.recovery(name);
   }
 
-  async put(table: string, first: number, count: number): Promise<void> {
-    const numbers = Array.from({ length: count }, (_, index) => first + index);
-    for (let at = 0; at < count; at += 25) {
-      const requests = numbers.slice(at, at + 25).map((number) => ({ PutRequest: { Item: itemOf(table, number) } }));
-      await this.db.send(new BatchWriteItemCommand({ RequestItems: { [table]: requests } }));
-    }
+  put(table: string, first: number, count: number): Promise<void> {
+    return putItems(this.db, table, first, count);
   }
 
-  async recovery(table: string, on = true): Promise<void> {
-    await this.db.send(
-      new UpdateContinuousBackupsCommand({
-        TableName: table,
-        PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: on },
-      }),
-    );
+  recovery(table: string, on = true): Promise<void> {
+    return setRecovery(this.db, table, on);
   }
 
   async parameter(name: string, value: string, type: 'String' | 'SecureString' = 'String'): Promise<void> {

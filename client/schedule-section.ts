@@ -13,7 +13,7 @@ export interface ScheduleOverrides {
 }
 
 /** Names of a run's resources are the id, a hyphen and `20261121-030000`, and 40 characters is what AWS takes. */
-export const LONGEST_SCHEDULED_ID = 24;
+const LONGEST_SCHEDULED_ID = 24;
 
 /**
  * The section that `migration` is scheduled by.

@@ -56,7 +56,7 @@ export function findRunning(dir: string): SandboxInfo | undefined {
   return isAlive(noted.info.pid) && startOf(noted.info.pid) === noted.startedAt ? noted.info : undefined;
 }
 
-export function isAlive(pid: number): boolean {
+function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {

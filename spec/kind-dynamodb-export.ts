@@ -19,7 +19,7 @@ const number = z.union([z.int(), z.string(), ssmSetting], {
 });
 
 /** The parameters of the article: a day of this month and a time, each from the file or from SSM. */
-export const exportTimeParameters = z.strictObject({
+const exportTimeParameters = z.strictObject({
   day: number
     .prefault(0)
     .describe(
@@ -59,7 +59,6 @@ const incremental = z.strictObject({
     .describe('exclusive'),
   view: z.enum(['NEW_IMAGE', 'NEW_AND_OLD_IMAGES']).prefault('NEW_AND_OLD_IMAGES'),
 });
-export type IncrementalExport = z.output<typeof incremental>;
 
 const sse = z
   .strictObject({

@@ -17,7 +17,7 @@ export const tablePattern = z
   .meta({ description: 'schema.table, * for any characters' });
 
 /** @throws Error on a text that `tablePattern` refuses */
-export function parseTablePattern(text: string): TablePattern {
+function parseTablePattern(text: string): TablePattern {
   const found = WHOLE.exec(text);
   if (!found) throw new Error(`${text}: ${FORM}`);
   return { schema: partPattern(found[1]!), table: partPattern(found[2]!) };

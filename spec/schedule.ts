@@ -29,7 +29,7 @@ export const SCHEDULED_KINDS = [
 export const NOT_SCHEDULED =
   'only backups, exports and restore drills run on a schedule; this kind takes something out of service, and at night nobody is there to approve its gate or to answer it';
 
-export const SHORTHANDS = ['@hourly', '@daily', '@weekly', '@monthly', '@yearly'] as const;
+const SHORTHANDS = ['@hourly', '@daily', '@weekly', '@monthly', '@yearly'] as const;
 const CRON_FIELDS = [MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK];
 const CRON_FORM = `a cron line of 5 fields, such as "0 3 * * *" (minute, hour, day of month, month, day of week), or ${SHORTHANDS.join(', ')}`;
 

@@ -28,7 +28,7 @@ export class AroundActivity implements ActivityInboundCallsInterceptor {
  * Drivers put connection strings and commands into their messages, and stacks repeat them: what becomes a failure is
  * kept in the history for good, so every known secret is taken out first.
  */
-export function withoutSecrets(error: unknown): unknown {
+function withoutSecrets(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   error.message = redact(error.message);
   if (error.stack) error.stack = redact(error.stack);

@@ -4,7 +4,7 @@ import type { RedisOnline } from '../spec/kind-redis-online.ts';
 import type { Plan, PlannedStep } from '../spec/status.ts';
 import { gateOpens, seconds } from './plan-text.ts';
 
-export function targetName(migration: RedisOnline): string {
+function targetName(migration: RedisOnline): string {
   return migration.engine === 'elasticache'
     ? `ElastiCache ${migration.target.replicationGroup}`
     : `${migration.target.host}:${migration.target.port}`;

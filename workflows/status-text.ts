@@ -40,7 +40,7 @@ export function headline(status: MigrationStatus): string {
   }
 }
 
-export function progressText(progress: Progress): string {
+function progressText(progress: Progress): string {
   const parts = [progress.text];
   if (progress.lagBytes !== undefined) parts.push(`lag ${progress.lagBytes} bytes`);
   if (progress.etaMs !== undefined) parts.push(`about ${Math.ceil(progress.etaMs / 1000)} s left`);

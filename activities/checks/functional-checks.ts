@@ -54,7 +54,7 @@ export async function runFunctionalChecks(input: ChecksInput): Promise<{ results
 }
 
 /** A check's name for people: the file's, or what it asks. */
-export function checkTitle(check: FunctionalCheck): string {
+function checkTitle(check: FunctionalCheck): string {
   if (check.name) return check.name;
   if (check.type === 'http') return `${check.method} ${new URL(check.url).host}${new URL(check.url).pathname}`;
   return `SQL on the ${check.on}: ${check.query.replaceAll(/\s+/g, ' ').slice(0, 60)}`;

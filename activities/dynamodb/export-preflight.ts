@@ -20,9 +20,6 @@ import { clamp, type Restorable } from './window.ts';
 const EXPORTS_AT_ONCE = 300;
 const TABLES_AT_ONCE = 4;
 
-/** Checks of single tables: `E9.orders`. One that fails there is a failed export, and stops no other table's. */
-export const TABLE_CHECK = /^E(9|10)\./;
-
 interface TableContext {
   migration: DynamoDbExport;
   settings: ExportSettings;

@@ -6,7 +6,7 @@ import { permanent } from '../errors.ts';
 import { pythonInt } from './python-int.ts';
 
 /** The article's zone, where its parameters name none. */
-export const ARTICLE_ZONE = 'Asia/Tokyo';
+const ARTICLE_ZONE = 'Asia/Tokyo';
 
 /** The parameters with what SSM held put in. */
 export interface GivenTime {

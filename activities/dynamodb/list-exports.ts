@@ -41,7 +41,7 @@ export async function listDynamoDbExports(input: ListBackupsInput): Promise<Cata
 }
 
 /** `arn:…:table/orders` and `arn:…:table/orders/export/…` → `orders` */
-export function tableOfArn(arn: string | undefined): string {
+function tableOfArn(arn: string | undefined): string {
   return arn?.split('/')[1] ?? '';
 }
 

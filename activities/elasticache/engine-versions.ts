@@ -1,7 +1,7 @@
 /** Engine versions: which is lower, which parameter group family one belongs to. Pure. */
 
 /** Below 0 where `a` is lower; by numbers, `7.1` is above `7.0.7`. */
-export function compareVersions(a: string, b: string): number {
+function compareVersions(a: string, b: string): number {
   const [left, right] = [a, b].map((version) => version.split('.').map((part) => Number.parseInt(part, 10) || 0));
   for (let i = 0; i < 3; i++) {
     const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0);

@@ -15,7 +15,7 @@ export interface ElastiCacheContext extends RedisOnlineContext {
 
 export type GroupCheck = Check<ElastiCacheContext>;
 
-export const idOf = (c: ElastiCacheContext) => c.migration.target.replicationGroup;
+const idOf = (c: ElastiCacheContext) => c.migration.target.replicationGroup;
 export const aws = (c: ElastiCacheContext, command: string, ...words: string[]) =>
   awsElastiCache(c.migration.aws.region, command, '--replication-group-id', idOf(c), ...words);
 export const modify = (c: ElastiCacheContext, ...words: string[]) =>

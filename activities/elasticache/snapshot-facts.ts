@@ -106,7 +106,7 @@ function groupOf(snapshot: Snapshot): string | undefined {
 const UNITS: Readonly<Record<string, number>> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3, TB: 1024 ** 4 };
 
 /** `12 MB`, as AWS writes it, in bytes; undefined for any other form. */
-export function cacheSize(text: string | undefined): number | undefined {
+function cacheSize(text: string | undefined): number | undefined {
   const found = /^([\d.]+)\s*([KMGT]?B)$/i.exec(text?.trim() ?? '');
   const unit = UNITS[found?.[2]?.toUpperCase() ?? ''];
   return found?.[1] === undefined || unit === undefined ? undefined : Math.round(Number(found[1]) * unit);

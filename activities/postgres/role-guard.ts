@@ -6,7 +6,7 @@ import { permanent } from '../errors.ts';
 import { describe, sessionsOfOthers } from './sessions.ts';
 
 /** The roles that DMS itself logs in with on that side. */
-export function engineRole(migration: Postgres, side: 'source' | 'target'): string {
+function engineRole(migration: Postgres, side: 'source' | 'target'): string {
   const { sourceEndpoint, targetEndpoint } = migration.replication;
   return (side === 'source' ? sourceEndpoint : targetEndpoint).user ?? migration[side].user;
 }

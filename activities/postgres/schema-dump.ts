@@ -20,12 +20,12 @@ const SHOWN = 1_000;
 const LOCK_WAIT = '30s';
 
 /** The program: CUTOVER_PG_DUMP, or pg_dump on the path. */
-export function pgDumpProgram(): string {
+function pgDumpProgram(): string {
   return process.env['CUTOVER_PG_DUMP'] || 'pg_dump';
 }
 
 /** The major version of the worker's pg_dump. @throws cutover.NotFound where there is none */
-export async function pgDumpMajor(): Promise<number> {
+async function pgDumpMajor(): Promise<number> {
   const text = (await run(['--version'], { PATH: process.env['PATH'] })).toString('utf8');
   const found = /(\d+)(?:\.(\d+))?/.exec(text);
   const major = Number(found?.[1]);

@@ -61,7 +61,7 @@ export type SourceTable = Omit<PlannedTable, 'treatment' | 'partitioned' | 'part
  * Every ordinary, unlogged and partitioned table of the user's schemas, by name; the partitions of a table are counted
  * with it. Rows and bytes are from statistics.
  */
-export async function readTables(client: pg.ClientBase): Promise<SourceTable[]> {
+async function readTables(client: pg.ClientBase): Promise<SourceTable[]> {
   const { rows } = await client.query<{
     schema: string;
     name: string;

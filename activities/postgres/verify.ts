@@ -80,7 +80,7 @@ export async function verifyTables(input: VerifyInput): Promise<VerifyResult> {
  * Tables that came to the source after the plan was made, and are not left out by the file: the replication does not know
  * them, and they would be lost without a word.
  */
-export async function tablesSincePlan({ migration, plan }: Pick<VerifyInput, 'migration' | 'plan'>): Promise<string[]> {
+async function tablesSincePlan({ migration, plan }: Pick<VerifyInput, 'migration' | 'plan'>): Promise<string[]> {
   const planned = new Set(plan.tables.map(tableKey));
   const now = await withPostgres(migration.source, { name: sessionName(migration.id, 'verify') }, (client) =>
     readPlannedTables(client, migration),

@@ -21,7 +21,7 @@ export interface AttachResult {
 }
 
 /** Where the target reaches the source. */
-export function replicationAddress(migration: RedisOnlineReplicaOf): { host: string; port: number } {
+function replicationAddress(migration: RedisOnlineReplicaOf): { host: string; port: number } {
   return migration.source.replicationAddress ?? { host: migration.source.host, port: migration.source.port };
 }
 

@@ -25,7 +25,7 @@ export async function resolveSecret(ref: SecretRef, aws: AwsTarget = {}): Promis
 }
 
 /** The reference as an operator finds it in the file. */
-export function secretName(ref: SecretRef): string {
+function secretName(ref: SecretRef): string {
   if ('env' in ref) return `{ env: ${ref.env} }`;
   if ('file' in ref) return `{ file: ${ref.file} }`;
   if ('ssm' in ref) return `{ ssm: ${ref.ssm} }`;

@@ -18,7 +18,7 @@ export function shownOutput({ stdout, stderr }: CommandResult, limit = SHOWN): s
 }
 
 /** `exit code 3`, `Execution Timed Out`. */
-export function howItEnded({ meaning, status, exitCode }: CommandResult): string {
+function howItEnded({ meaning, status, exitCode }: CommandResult): string {
   if (meaning === 'failed' && exitCode !== undefined) return `exit code ${exitCode}`;
   if (meaning === 'not-run') return `${status}, so nothing of it was done`;
   return status;

@@ -40,7 +40,7 @@ export interface CutoverResult {
 }
 
 /** Thrown for an exit code that was not expected, with the command and what it printed. */
-export class CommandFailed extends Error {
+class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
 }
 

@@ -56,7 +56,7 @@ export interface RunningProcess {
 }
 
 /** Thrown by startProcess; the message holds the command, how it ended and the last 20 log lines, without secrets. */
-export class ProcessStartError extends Error {
+class ProcessStartError extends Error {
   override readonly name = 'ProcessStartError';
 }
 

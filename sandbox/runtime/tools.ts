@@ -27,7 +27,7 @@ export interface EnsureToolOptions {
 }
 
 /** The tool can't be had; the message names it, what was tried and why each failed, and the commands that install it. */
-export class ToolError extends Error {
+class ToolError extends Error {
   override readonly name = 'ToolError';
 }
 

@@ -4,7 +4,7 @@ import type { ClientBase } from 'pg';
 const MOST = 500;
 
 /** Ids of rows that are certainly there. */
-export class Ids {
+class Ids {
   #ids: number[] = [];
 
   add(id: number): void {

@@ -40,7 +40,7 @@ const STOPPED_LOOK_MS = 500;
 const ANSWER_MS = 10_000;
 
 /** Epoch ms with a fraction; never goes back. */
-export function now(): number {
+function now(): number {
   return performance.timeOrigin + performance.now();
 }
 

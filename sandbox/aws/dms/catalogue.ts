@@ -8,7 +8,7 @@ import type { Cloud } from '../cloud.ts';
 import { invalidValue } from './faults.ts';
 import { dmsPage, filtered } from './filters.ts';
 
-export const ENGINE_VERSIONS = ['3.5.1', '3.5.2', '3.5.3', '3.5.4', '3.6.0', '3.6.1'] as const;
+const ENGINE_VERSIONS = ['3.5.1', '3.5.2', '3.5.3', '3.5.4', '3.6.0', '3.6.1'] as const;
 export const DEFAULT_ENGINE_VERSION = '3.5.4';
 /** GiB. */
 export const STORAGE = { min: 5, max: 6144, standard: 50 } as const;

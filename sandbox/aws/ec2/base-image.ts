@@ -7,7 +7,7 @@ export const BASE_SNAPSHOT = 'snap-00000000000deb12a';
 const DEBIAN = '136693071363';
 
 /** Kept out of the account's state: it is nobody's. */
-export function baseImage(): ImageState {
+function baseImage(): ImageState {
   return {
     id: BASE_IMAGE,
     name: 'debian-12-amd64-sandbox',

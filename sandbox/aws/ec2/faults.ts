@@ -17,7 +17,7 @@ export function incorrectState(message: string): AwsFault {
 }
 
 /** The answer to a call with DryRun that would have been carried out. */
-export function dryRun(): AwsFault {
+function dryRun(): AwsFault {
   return new AwsFault('DryRunOperation', 'Request would have succeeded, but DryRun flag is set.', 412);
 }
 

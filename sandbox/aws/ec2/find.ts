@@ -23,7 +23,7 @@ export function findInstance(cloud: Cloud, id: string, among = cloud.store.state
   return found;
 }
 
-export function instancesNotFound(ids: string[]): AwsFault {
+function instancesNotFound(ids: string[]): AwsFault {
   return ids.length === 1
     ? new AwsFault('InvalidInstanceID.NotFound', `The instance ID '${ids[0]}' does not exist`)
     : new AwsFault('InvalidInstanceID.NotFound', `The instance IDs '${ids.join(', ')}' do not exist`);

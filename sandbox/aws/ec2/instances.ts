@@ -23,7 +23,7 @@ import type { InstanceState, InstanceStateName } from './state.ts';
 /** EC2 shows a terminated machine for about an hour. */
 const SHOWN_MS = 3_600_000;
 
-export const INSTANCE_FILTERS: Filters<InstanceState> = {
+const INSTANCE_FILTERS: Filters<InstanceState> = {
   'instance-id': ({ id }) => [id],
   'instance-state-name': ({ state }) => [state],
   'instance-state-code': ({ state }) => [String(stateView(state).Code)],

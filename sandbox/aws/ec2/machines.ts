@@ -8,7 +8,7 @@ import type { InstanceState, VolumeState } from './state.ts';
 const GRACE_SECONDS = 3;
 
 /** The processes of an account's machines. */
-export class Machines {
+class Machines {
   readonly #cloud: Cloud;
   readonly #running = new Map<string, Machine>();
   readonly #problems = new Map<string, unknown>();

@@ -67,7 +67,7 @@ export async function settlePlaces(cloud: Cloud, forwarder: Forwarder): Promise<
   if (unplaced.length > 0) cloud.store.save();
 }
 
-export function putAt(instance: InstanceState, place: Place): void {
+function putAt(instance: InstanceState, place: Place): void {
   Object.assign(instance, place);
 }
 

@@ -4,7 +4,7 @@ import type { Check } from './state.ts';
 export type LostCommand = 'Undeliverable' | 'Terminated' | 'Delivery Timed Out';
 
 /** What tests and operators ask of the machines to come. */
-export class MachinesScript {
+class MachinesScript {
   imageFailures: { code: string; message: string }[] = [];
   snapshotFailures: string[] = [];
   /** Milliseconds. */

@@ -30,7 +30,7 @@ export interface ServicesMachine extends SeededMachine {
 }
 
 /** Files with the machine's addresses in them, which another machine must change. */
-export const ADDRESS_FILES = {
+const ADDRESS_FILES = {
   debian: ['/etc/default/replicated', '/etc/default/replicated-operator'],
   redhat: ['/etc/sysconfig/replicated', '/etc/sysconfig/replicated-operator'],
 } as const;

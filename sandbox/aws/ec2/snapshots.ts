@@ -98,7 +98,7 @@ export function describeSnapshots(cloud: Cloud, input: DescribeSnapshotsRequest)
 }
 
 /** The account's own are all that there are: another's are never asked for by anybody here. */
-export function owns(cloud: Cloud, owners: readonly string[] | undefined): boolean {
+function owns(cloud: Cloud, owners: readonly string[] | undefined): boolean {
   if (owners === undefined) return true;
   for (const owner of owners) {
     if (!/^(self|amazon|aws-marketplace|aws-backup-vault|\d{12})$/.test(owner))
@@ -130,7 +130,7 @@ export function dropSnapshot(cloud: Cloud, id: string): void {
   dropFolder(snapshotFolder(cloud, id));
 }
 
-export function progressOf(snapshot: VolumeSnapshotState): string {
+function progressOf(snapshot: VolumeSnapshotState): string {
   if (snapshot.state === 'completed') return '100%';
   const elapsed = Date.now() - Date.parse(snapshot.startedAt);
   // It may stay there for long (facts 3.5): 100 is only for one that is completed.

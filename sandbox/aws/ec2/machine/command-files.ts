@@ -15,7 +15,7 @@ import { AwsFault } from '../../faults.ts';
  * A command's script and output. They lie in the machine's /run, where its own programs may put links and pipes in their
  * place: we, outside, must neither write nor read through those.
  */
-export function commandFolder(runDir: string, id: string): string {
+function commandFolder(runDir: string, id: string): string {
   return join(runDir, 'commands', id);
 }
 

@@ -576,6 +576,22 @@ test('a restarted sandbox has its machines, images and snapshots, and finishes w
   expect(readdirSync(join(rig.dir, 'aws', 'ec2', 'volumes')).filter((name) => name.endsWith('.part'))).toEqual([]);
 });
 
+// The SDKs read the other Query services' form too, and would hide it.
+test('a refusal has the form that is EC2’s own', async () => {
+  const answer = await fetch(rig.aws.url, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-www-form-urlencoded',
+      authorization: `AWS4-HMAC-SHA256 Credential=sandbox/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=${'0'.repeat(64)}`,
+    },
+    body: 'Action=CreateImage&Version=2016-11-15&Name=none&InstanceId=i-0123456789abcdef0',
+  });
+  expect(answer.status).toBe(400);
+  expect(await answer.text()).toMatch(
+    /^<\?xml [^>]*>\n<Response><Errors><Error><Code>InvalidInstanceID.NotFound<\/Code><Message>.*<\/Message><\/Error><\/Errors><RequestID>[^<]+<\/RequestID><\/Response>$/,
+  );
+});
+
 test('boto3, unmodified, takes an image, restores it and runs a command', async ({ skip }) => {
   const python = spawnSync('python3', ['-c', 'import boto3'], { encoding: 'utf8' });
   skip(python.status !== 0, `needs python3 with boto3 (pip install boto3): ${python.stderr ?? python.error?.message}`);

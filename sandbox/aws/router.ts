@@ -7,6 +7,7 @@ import { callerOf } from './credentials.ts';
 import type { Caller } from './credentials.ts';
 import { loggedJson } from './dms/json-protocol.ts';
 import { performDms } from './dms/operations.ts';
+import { ec2FaultBody } from './ec2/protocol.ts';
 import { AwsFault } from './faults.ts';
 import type { Forwarder } from './forwarding.ts';
 import { OPERATIONS, isAction } from './operations.ts';
@@ -160,8 +161,13 @@ export class Router {
       call.code = fault.code;
     }
     const json = request.headers['x-amz-target'] !== undefined;
-    if (!json)
-      return send(response, fault.status, faultBody(fault.code, fault.message, fault.status, requestId), requestId);
+    if (!json) {
+      const body =
+        call?.service === 'ec2'
+          ? ec2FaultBody(fault.code, fault.message, requestId)
+          : faultBody(fault.code, fault.message, fault.status, requestId);
+      return send(response, fault.status, body, requestId);
+    }
     // What a refusal says beside code and message: why each part of a transaction was refused.
     const { members } = fault as { members?: object };
     const body = JSON.stringify({ __type: JSON_CODES[fault.code] ?? fault.code, message: fault.message, ...members });

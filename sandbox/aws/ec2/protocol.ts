@@ -20,6 +20,14 @@ interface Unwrapped {
   traits: Traits;
 }
 
+/** EC2's form of a refusal, which is not the other Query services' (facts/redis-aws 5.2). */
+export function ec2FaultBody(code: string, message: string, requestId: string): string {
+  return (
+    `<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors><Error><Code>${escapeXml(code)}</Code>` +
+    `<Message>${escapeXml(message)}</Message></Error></Errors><RequestID>${requestId}</RequestID></Response>`
+  );
+}
+
 /** Reads a call's members. @throws AwsFault MissingParameter, UnknownParameter, InvalidParameterValue as EC2 answers */
 export function readEc2(form: ReadonlyMap<string, string>, schema: Schema): Record<string, unknown> {
   const used = new Set<string>();

@@ -42,7 +42,7 @@ function sequence(seed: number): (below: number) => number {
  * Mixed keys as an application has them: 60 % strings of 20–300 bytes, 20 % hashes, 8 % lists, 6 % sets, 5 % sorted
  * sets, 1 % streams; three in ten expire; one in 20,000 is a hash of 5,000 fields.
  */
-async function fill(redis: Redis, keys: number): Promise<void> {
+export async function fill(redis: Redis, keys: number): Promise<void> {
   const random = sequence(7);
   const text = (least: number, most: number) => {
     let made = '';

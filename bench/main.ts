@@ -10,12 +10,19 @@ import { run as compare } from './compare.ts';
 import { run as cutover } from './cutover.ts';
 import { describeMachine, load } from './machine.ts';
 import { record } from './record.ts';
+import { run as redisCopy } from './redis-copy.ts';
 import type { Bench, BenchRun } from './result.ts';
 import { resultText, verdictText } from './text.ts';
 import { run as waiting } from './waiting.ts';
 import { run as workerMemory } from './worker-memory.ts';
 
-const BENCHES: Record<string, Bench> = { cutover, waiting, compare, 'worker-memory': workerMemory };
+const BENCHES: Record<string, Bench> = {
+  cutover,
+  waiting,
+  compare,
+  'redis-copy': redisCopy,
+  'worker-memory': workerMemory,
+};
 
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

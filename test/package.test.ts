@@ -130,7 +130,9 @@ test('npx cutover worker runs the workflows that were bundled ahead, and ends on
 const CONSUMER = `
 import { connect, migration, startMigration } from 'cutover';
 import { runWorker } from 'cutover/worker';
+import { DualWriteRedis } from 'cutover/dual-write';
 
+export const shop = (redis: DualWriteRedis): Promise<'OK' | null> => redis.set('order:1', 'placed', 'EX', 60, 'NX');
 export async function move(file: string): Promise<string> {
   const client = await connect({ address: '127.0.0.1:7233' });
   const handle = await startMigration(client, { file });
@@ -156,6 +158,18 @@ async function typeErrors(source: string): Promise<string> {
 
 test('TypeScript code that uses it as a library type-checks, and wrong code does not', async () => {
   expect(await typeErrors(CONSUMER)).toBe('');
-  expect(await typeErrors(CONSUMER.replace('{ file }', '{ file: 5 }'))).toContain('consumer.ts(7,');
-  expect(await typeErrors(CONSUMER.replace('status.phase', 'status.nothing'))).toContain('consumer.ts(10,');
+  expect(await typeErrors(CONSUMER.replace('{ file }', '{ file: 5 }'))).toContain('consumer.ts(9,');
+  expect(await typeErrors(CONSUMER.replace('status.phase', 'status.nothing'))).toContain('consumer.ts(12,');
+});
+
+test('an application loads the dual write library, and neither Temporal nor AWS with it', async () => {
+  const script = `
+    import Module from 'node:module';
+    import { DualWriteRedis } from 'cutover/dual-write';
+    console.log(typeof DualWriteRedis, Object.keys(Module._cache).join(' '));
+  `;
+  writeFileSync(join(app, 'shop.mjs'), script);
+  const { stdout } = await exec(process.execPath, ['shop.mjs'], { cwd: app, timeout: RUN_MS });
+  expect(stdout).toMatch(/^function .*node_modules\/ioredis\//);
+  expect(stdout).not.toMatch(/@temporalio|@aws-sdk/);
 });

@@ -6,6 +6,7 @@ import { createGroup, EXAMPLE_GROUP } from './example-group.ts';
 import { furnishDynamoDb } from './furnish-dynamodb.ts';
 import { furnishElastiCacheBackups } from './furnish-elasticache-backups.ts';
 import { furnishMachines } from './furnish-machines.ts';
+import { furnishRedisOffline } from './furnish-redis-offline.ts';
 import { fillOnce, startRedashService, type RedashService } from './redash-service.ts';
 import { freePort } from './runtime/ports.ts';
 
@@ -71,6 +72,7 @@ async function furnishBackups({ aws }: Sandbox, { say = () => {} }: FurnishOptio
   await Promise.all([
     furnishElastiCacheBackups(aws),
     furnishDynamoDb(aws),
+    furnishRedisOffline(aws),
     // A machine's commands really run: where this host can't keep them away from its own files there is no machine.
     furnishMachines(aws).catch((error: unknown) => {
       say(

@@ -9,7 +9,9 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import type { Grant } from '@aws-sdk/client-s3';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { createWriteStream, readFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { AwsFault, invalidValue } from './faults.ts';
 
 /** ElastiCache's canonical id in the default Regions (facts 3.3). */
@@ -29,9 +31,9 @@ export class CustomerBuckets {
   /** @throws AwsFault with AWS's text when the bucket cannot take an export. */
   async checkExport(bucket: string, keys: string[]): Promise<void> {
     const s3 = await this.#s3();
-    let location: string | undefined;
+    let location: string;
     try {
-      location = (await s3.send(new GetBucketLocationCommand({ Bucket: bucket }))).LocationConstraint;
+      location = await this.#location(bucket);
     } catch (error) {
       if (nameOf(error) === 'NoSuchBucket') throw invalidValue(`The S3 bucket ${bucket} does not exist.`);
       if (nameOf(error) === 'AccessDenied') {
@@ -39,7 +41,7 @@ export class CustomerBuckets {
       }
       throw error;
     }
-    if ((location ?? 'us-east-1') !== this.#region) {
+    if (location !== this.#region) {
       throw invalidValue(`The S3 bucket ${bucket} is outside of the region.`);
     }
     const acl = await s3.send(new GetBucketAclCommand({ Bucket: bucket }));
@@ -70,13 +72,21 @@ export class CustomerBuckets {
       `Unable to fetch metadata from S3 for bucket: ${bucket} and object: ${key}. Please verify that permissions are granted to ElastiCache.`,
     );
     if (!(await this.#exists(bucket, key))) throw refused;
+    if ((await this.#location(bucket)) !== this.#region) {
+      throw invalidValue(`The S3 bucket ${bucket} is outside of the region.`);
+    }
     const acl = await s3.send(new GetObjectAclCommand({ Bucket: bucket, Key: key }));
     const allowed =
       (granted(acl.Grants, 'READ') && granted(acl.Grants, 'READ_ACP')) ||
       covers(await this.#policyActions(bucket), 's3:GetObject');
     if (!allowed) throw refused;
     const object = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }));
-    writeFileSync(path, (await object.Body?.transformToByteArray()) ?? new Uint8Array());
+    // ElastiCache has no key of the customer's to read it with (facts 3.3: SSE-S3 only).
+    if (object.ServerSideEncryption?.startsWith('aws:kms') === true) {
+      (object.Body as Readable | undefined)?.destroy();
+      throw refused;
+    }
+    await pipeline(object.Body as Readable, createWriteStream(path));
   }
 
   async close(): Promise<void> {
@@ -91,6 +101,11 @@ export class CustomerBuckets {
       if (['NotFound', 'NoSuchKey', 'NoSuchBucket'].includes(nameOf(error))) return false;
       throw error;
     }
+  }
+
+  async #location(bucket: string): Promise<string> {
+    const s3 = await this.#s3();
+    return (await s3.send(new GetBucketLocationCommand({ Bucket: bucket }))).LocationConstraint ?? 'us-east-1';
   }
 
   /** Actions that the bucket's policy allows to ElastiCache's service principal of this Region. */

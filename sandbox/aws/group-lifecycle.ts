@@ -14,6 +14,7 @@ export async function bringUp(cloud: Cloud, group: GroupState, seeds: Readonly<R
   const seeded = Object.keys(seeds).length > 0;
   try {
     await cloud.background.sleep(cloud.timing.creating);
+    if (group.unreadable !== undefined) throw new Error(group.unreadable);
     await startNewNodes(cloud, group, seeds);
     if (seeded && (await tooLarge(cloud, group))) throw new Error('the data does not fit the node type');
   } catch (error) {

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Cloud } from './cloud.ts';
 import { invalidCombination, invalidValue } from './faults.ts';
+import { whyUnreadable } from './rdb-version.ts';
 import { findSnapshot, requireAvailable } from './snapshots.ts';
 import type { GroupState } from './state.ts';
 
@@ -78,7 +79,7 @@ async function fromBucket(cloud: Cloud, arns: string[], group: GroupState): Prom
     throw invalidCombination('Only one snapshot ARN can be given with cluster mode disabled.');
   }
   for (const [i, arn] of arns.entries()) {
-    const found = /^arn:aws[a-z-]*:s3:::([^/]+)\/([^,]+)$/.exec(arn);
+    const found = /^arn:aws[a-z-]*:s3:::([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\/([^,]+)$/.exec(arn);
     // An RDB does not tell its slots: its keys go where they belong, however many files and shards there are.
     const shard = group.clusterEnabled ? `${SPREAD}${i + 1}` : group.shards[0]?.id;
     if (found === null || shard === undefined) {
@@ -87,6 +88,9 @@ async function fromBucket(cloud: Cloud, arns: string[], group: GroupState): Prom
     const path = seedPath(cloud, group, shard);
     await cloud.buckets.fetch(found[1] ?? '', found[2] ?? '', path);
     seeds[shard] = path;
+    // AWS looks into a file only once the nodes load it: the call is taken.
+    const unreadable = await whyUnreadable(path, group.engine, group.engineVersion);
+    if (unreadable !== undefined) group.unreadable = unreadable;
   }
   return seeds;
 }

@@ -42,6 +42,8 @@ export interface GroupState {
   transitEncryption: boolean;
   transitEncryptionMode?: 'preferred' | 'required';
   atRestEncryption: boolean;
+  /** Why its engine can't load the file from S3 that it is made from. */
+  unreadable?: string;
   kmsKeyId?: string;
   /** Really asked for by the nodes. */
   authToken?: string;

@@ -24,6 +24,8 @@ export function taskQueues(base: string) {
 /** The workflow type that runs each kind. */
 export const WORKFLOW_TYPES: Record<Kind, string> = {
   'redis-online': 'redisOnline',
+  'redis-offline': 'redisOffline',
+  'redis-dual-write': 'redisDualWrite',
   'elasticache-backup': 'elasticacheBackup',
   postgres: 'postgres',
   'elasticache-restore': 'elasticacheRestore',

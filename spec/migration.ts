@@ -8,10 +8,14 @@ import { dynamodbRestore } from './kind-dynamodb-restore.ts';
 import { machineBackup } from './kind-machine-backup.ts';
 import { machineRestore } from './kind-machine-restore.ts';
 import { postgres } from './kind-postgres.ts';
+import { redisDualWrite } from './kind-redis-dual-write.ts';
+import { redisOffline } from './kind-redis-offline.ts';
 import { redisOnline } from './kind-redis-online.ts';
 
 export const KINDS = [
   'redis-online',
+  'redis-offline',
+  'redis-dual-write',
   'postgres',
   'elasticache-backup',
   'elasticache-restore',
@@ -28,6 +32,8 @@ export const migrationFile = z.discriminatedUnion(
   'kind',
   [
     redisOnline,
+    redisOffline,
+    redisDualWrite,
     postgres,
     elasticacheBackup,
     elasticacheRestore,

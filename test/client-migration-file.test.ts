@@ -12,6 +12,8 @@ import { nearestName } from '../client/nearest-name.ts';
 /** As the schema says them, in its order. */
 const KINDS = [
   'redis-online',
+  'redis-offline',
+  'redis-dual-write',
   'postgres',
   'elasticache-backup',
   'elasticache-restore',

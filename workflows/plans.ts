@@ -10,12 +10,18 @@ import { machineBackupPlan } from './machine-backup-plan.ts';
 import { machineRestorePlan } from './machine-restore-plan.ts';
 import { dmsSteps } from './postgres-dms-plan.ts';
 import { postgresPlan } from './postgres-plan.ts';
+import { redisDualWritePlan } from './redis-dual-write-plan.ts';
+import { redisOfflinePlan } from './redis-offline-plan.ts';
 import { redisOnlinePlan } from './redis-online-plan.ts';
 
 export function planOf(migration: Migration): Plan {
   switch (migration.kind) {
     case 'redis-online':
       return redisOnlinePlan(migration);
+    case 'redis-offline':
+      return redisOfflinePlan(migration);
+    case 'redis-dual-write':
+      return redisDualWritePlan(migration);
     case 'elasticache-backup':
       return elasticacheBackupPlan(migration);
     case 'postgres':

@@ -11,6 +11,10 @@ export async function preflight(input: MigrationInput): Promise<PreflightReport>
   switch (migration.kind) {
     case 'redis-online':
       return act.quick.preflightRedisOnline.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'redis-offline':
+      return act.quick.preflightRedisOffline.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
+    case 'redis-dual-write':
+      return act.quick.preflightRedisDualWrite.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
     case 'elasticache-backup':
       return act.quick.preflightBackup.executeWithOptions({ summary: 'preflight checks' }, [{ migration }]);
     case 'postgres':

@@ -25,15 +25,16 @@ export function addUnfence(program: Command): void {
 async function unfence(file: string, options: UnfenceOptions): Promise<ExitCode> {
   const { loadMigrationFile } = await import('../migration-file.ts');
   const migration = await loadMigrationFile(file);
-  if (migration.kind !== 'redis-online' && migration.kind !== 'postgres') {
+  if (migration.kind !== 'redis-online' && migration.kind !== 'redis-offline' && migration.kind !== 'postgres') {
     const { WrongUsage } = await import('../errors.ts');
     throw new WrongUsage(`${file} is of kind ${migration.kind}, which fences nothing`);
   }
-  const { source, target } = migration;
+  const { source } = migration;
+  const target = migration.kind === 'redis-offline' ? migration.to : migration.target;
   const where = `${source.host}:${source.port}`;
   const to = 'replicationGroup' in target ? target.replicationGroup : `${target.host}:${target.port}`;
   const question =
-    migration.kind === 'postgres'
+    migration.kind !== 'redis-online'
       ? `Has ${to} certainly NOT taken a write from the application? Writes to ${where} would be lost to it. Lift the fence?`
       : `Was ${to} certainly NOT promoted? Writes to ${where} would be lost to it. Lift the fence?`;
   if (!(await confirm(question, options.yes))) {

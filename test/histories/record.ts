@@ -7,10 +7,12 @@
 import { fillRedis } from '../../sandbox/app/fill.ts';
 import { createGroup, openAws, openGroupScene, workerEnvironment } from '../stage/elasticache.ts';
 import { startMigration } from '../../client/index.ts';
+import { openDualScene, startStubborn } from '../stage/dual-write.ts';
 import { openPostgresScene, throughTheGate } from '../stage/postgres.ts';
 import { anotherReplica, approveAtGate, openScene } from '../stage/replicaof.ts';
 import { atGate, isDone, Stage, untilStatus } from '../stage/stage.ts';
 import { openBackups } from './record-backups.ts';
+import { openRedisOffline } from './record-redis-offline.ts';
 import { RECORDED_SECRETS } from './recorded-secrets.ts';
 import { writeHistories, type Recordings } from './write-history.ts';
 
@@ -198,6 +200,48 @@ const RECORDINGS: Recordings = {
     await untilStatus(handle, 'done', isDone);
     return 'replay-retire';
   },
+  'redis-dual-write-undone-then-done': async () => {
+    const scene = await openDualScene(stage, {
+      id: 'replay-dual-write',
+      keys: 200,
+      more: { cutover: { budgets: { hold: '500ms' } } },
+    });
+    const instances = await Promise.all([scene.instance('one'), scene.instance('two')]);
+    const handle = await scene.start();
+    const ready = (gate: string) =>
+      untilStatus(handle, gate, (s) => atGate(s) && s.gate?.id === gate);
+    await ready('approve-reads');
+    const stubborn = startStubborn(scene);
+    await stubborn.follows;
+    await handle.approve({ by: 'test' });
+    await untilStatus(handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone');
+    await stubborn.end();
+    await ready('approve-reads');
+    await handle.pause({ by: 'test' });
+    await untilStatus(handle, 'paused', (s) => s.phase === 'paused');
+    await handle.resume({ by: 'test' });
+    await ready('approve-reads');
+    await handle.approve({ by: 'test' });
+    await ready('approve-source-off');
+    await handle.approve({ by: 'test' });
+    await untilStatus(handle, 'done', isDone);
+    await Promise.all(instances.map((one) => one.end()));
+    return scene.id;
+  },
+  'redis-dual-write-stepped-back': async () => {
+    const scene = await openDualScene(stage, {
+      id: 'replay-dual-write-back',
+      keys: 200,
+      more: { soak: '1s', abort: { removePartialData: true }, cutover: { gate: 'auto' } },
+    });
+    const instance = await scene.instance('one');
+    const handle = await scene.start();
+    await untilStatus(handle, 'the second gate', (s) => atGate(s) && s.gate?.id === 'approve-source-off');
+    await handle.abort({ by: 'test', reason: 'recorded' });
+    await untilStatus(handle, 'aborted', (s) => s.phase === 'aborted');
+    await instance.end();
+    return scene.id;
+  },
 };
 
 const wanted = process.argv.slice(2);
@@ -208,10 +252,12 @@ try {
   await stage.close();
 }
 if (wanted.length === 0 || wanted.some((name) => !(name in RECORDINGS))) {
-  const backups = await openBackups();
-  try {
-    await writeHistories(backups.stage, backups.recordings, isWanted);
-  } finally {
-    await backups.stage.close();
+  for (const open of [openBackups, openRedisOffline]) {
+    const more = await open();
+    try {
+      await writeHistories(more.stage, more.recordings, isWanted);
+    } finally {
+      await more.stage.close();
+    }
   }
 }

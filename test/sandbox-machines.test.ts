@@ -584,11 +584,11 @@ test('a refusal has the form that is EC2’s own', async () => {
       'content-type': 'application/x-www-form-urlencoded',
       authorization: `AWS4-HMAC-SHA256 Credential=sandbox/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=${'0'.repeat(64)}`,
     },
-    body: 'Action=CreateImage&Version=2016-11-15&Name=none&InstanceId=i-0123456789abcdef0',
+    body: `Action=CreateImage&Version=2016-11-15&InstanceId=${id}`,
   });
   expect(answer.status).toBe(400);
   expect(await answer.text()).toMatch(
-    /^<\?xml [^>]*>\n<Response><Errors><Error><Code>InvalidInstanceID.NotFound<\/Code><Message>.*<\/Message><\/Error><\/Errors><RequestID>[^<]+<\/RequestID><\/Response>$/,
+    /^<\?xml [^>]*>\n<Response><Errors><Error><Code>MissingParameter<\/Code><Message>.*<\/Message><\/Error><\/Errors><RequestID>[^<]+<\/RequestID><\/Response>$/,
   );
 });
 

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { digestOf, dumpBody, fieldBytes, packed, scoreBytes, sumOf } from './canonical.ts';
 import type { Abilities } from './abilities.ts';
+import { LENGTH_COMMANDS } from './length-commands.ts';
 import { ask, askAll, asPairs } from './replies.ts';
 import type { Command } from './replies.ts';
 import { streamGroups } from './stream-groups.ts';
@@ -14,14 +15,6 @@ export interface PlainLimits {
   abilities: Abilities;
 }
 
-const LENGTHS: Record<string, string> = {
-  string: 'STRLEN',
-  list: 'LLEN',
-  set: 'SCARD',
-  zset: 'ZCARD',
-  hash: 'HLEN',
-  stream: 'XLEN',
-};
 /** What a server answers about a key that became another or went away between two commands. */
 const CHANGED = /^(WRONGTYPE|ERR no such key|NOGROUP)/;
 /** As in the script: more members than this are compared page by page. */
@@ -67,10 +60,10 @@ export async function digestPlainly(
     };
   });
   if (depth !== 'meta') {
-    const known = rows.filter((row) => LENGTHS[row.kind] && row.expireAt !== -2);
+    const known = rows.filter((row) => LENGTH_COMMANDS[row.kind] && row.expireAt !== -2);
     const lengths = await askAll<number | null>(
       redis,
-      known.map((row): Command => [LENGTHS[row.kind] ?? '', row.key]),
+      known.map((row): Command => [LENGTH_COMMANDS[row.kind] ?? '', row.key]),
       CHANGED,
     );
     known.forEach((row, i) => {

@@ -1,5 +1,6 @@
 /** Reads keys of a source node: how large they are, and the small ones whole. */
 import type { Redis } from 'ioredis';
+import { LENGTH_COMMANDS } from '../compare/length-commands.ts';
 import { ask, askAll } from '../compare/replies.ts';
 import type { Command } from '../compare/replies.ts';
 import type { Server } from './server.ts';
@@ -22,15 +23,6 @@ export interface Dumped {
 
 export const UNASKED = '';
 
-/** Commands that tell a length, for servers that refuse MEMORY USAGE. */
-const LENGTHS: Record<string, string> = {
-  string: 'STRLEN',
-  list: 'LLEN',
-  set: 'SCARD',
-  zset: 'ZCARD',
-  hash: 'HLEN',
-  stream: 'XLEN',
-};
 /** What a member may take where nothing tells: rather rebuilt too often than dumped too large. */
 const MEMBER_BYTES = 1024;
 
@@ -62,7 +54,7 @@ async function sizesByLength(redis: Redis, keys: readonly Buffer[]): Promise<Siz
   ).map(String);
   const lengths = await askAll<number | null>(
     redis,
-    keys.map((key, i): Command => [LENGTHS[types[i] ?? ''] ?? 'EXISTS', key]),
+    keys.map((key, i): Command => [LENGTH_COMMANDS[types[i] ?? ''] ?? 'EXISTS', key]),
     /^WRONGTYPE/,
   );
   return keys.map((key, i) => {

@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import { createHash } from 'node:crypto';
 import { printable } from '../compare/key-names.ts';
+import { LENGTH_COMMANDS } from '../compare/length-commands.ts';
 import { ask, askAll, asPairs } from '../compare/replies.ts';
 import type { Command } from '../compare/replies.ts';
 import { expiryOf } from './read-keys.ts';
@@ -49,7 +50,7 @@ export async function rebuild(
   { key, type, bytes }: Sized,
 ): Promise<'rebuilt' | 'gone' | 'kept'> {
   const { source, target } = context;
-  const lengthCommand = LENGTH[type];
+  const lengthCommand = LENGTH_COMMANDS[type];
   const pageThrough = PAGES[type];
   if (!lengthCommand || !pageThrough) {
     throw new CopyError(
@@ -127,15 +128,6 @@ async function tolerant<T>(call: Promise<T>): Promise<T | undefined> {
     throw error;
   }
 }
-
-const LENGTH: Record<string, string> = {
-  string: 'STRLEN',
-  hash: 'HLEN',
-  set: 'SCARD',
-  zset: 'ZCARD',
-  list: 'LLEN',
-  stream: 'XLEN',
-};
 
 const PAGES: Record<string, (pages: Pages) => Promise<void>> = {
   string: async ({ source, key, temporary, write }) => {

@@ -1,5 +1,5 @@
 /** The preflight of `postgres`. Changes nothing: its sessions are read-only, and the slot it tries is temporary. */
-import { Context } from '@temporalio/activity';
+import { cancellation } from '../../preflight/cancellation.ts';
 import type { Postgres } from '../../../spec/kind-postgres.ts';
 import type { TablePlan } from '../../../spec/postgres-plan.ts';
 import { summarisePreflight, type PreflightReport } from '../../../spec/preflight.ts';
@@ -32,14 +32,5 @@ export async function preflightPostgres({ migration, cheap, plan }: PreflightPos
     return summarisePreflight(await runChecks(checksFor(context), context, options));
   } finally {
     await Promise.all([context.source.close(), context.target.close()]);
-  }
-}
-
-/** Absent outside of an activity, where tests and scripts call it. */
-function cancellation(): AbortSignal | undefined {
-  try {
-    return Context.current().cancellationSignal;
-  } catch {
-    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /** The preflight of `redis-dual-write`. Changes nothing. */
-import { Context } from '@temporalio/activity';
+import { cancellation } from '../../preflight/cancellation.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { summarisePreflight, type PreflightReport } from '../../../spec/preflight.ts';
 import { runChecks } from '../../preflight/run-checks.ts';
@@ -33,14 +33,5 @@ export async function preflightRedisDualWrite({ migration, cheap }: DualPrefligh
   } finally {
     context.source.close();
     context.target.close();
-  }
-}
-
-/** Absent outside of an activity, where tests and scripts call it. */
-function cancellation(): AbortSignal | undefined {
-  try {
-    return Context.current().cancellationSignal;
-  } catch {
-    return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /** The preflight of `redis-online`. Changes nothing. */
-import { Context } from '@temporalio/activity';
+import { cancellation } from '../../preflight/cancellation.ts';
 import type { RedisOnline } from '../../../spec/kind-redis-online.ts';
 import { summarisePreflight, type PreflightReport } from '../../../spec/preflight.ts';
 import { checksAt, elastiCacheChecks, replicaOfChecks } from './catalogue.ts';
@@ -41,14 +41,5 @@ async function report<C extends RedisOnlineContext>(checks: readonly Check<C>[],
   } finally {
     context.source.close();
     context.target.close();
-  }
-}
-
-/** Absent outside of an activity, where tests and scripts call it. */
-function cancellation(): AbortSignal | undefined {
-  try {
-    return Context.current().cancellationSignal;
-  } catch {
-    return undefined;
   }
 }

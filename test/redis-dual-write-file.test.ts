@@ -63,7 +63,7 @@ const known = (name: string, more: Partial<DualInstance> = {}) => {
 test('who follows, who is silent, and what the operator is told', () => {
   const migration = redisDualWrite.parse({ ...FILE, instances: { min: 2 } });
   const say = (instances: Parameters<typeof judgeInstances>[0], control = BOTH, now = NOW) =>
-    notAllThere(migration, judgeInstances(instances, control, now));
+    notAllThere(migration.instances.min, judgeInstances(instances, control, now));
   expect(say([known('one'), known('two')])).toBeUndefined();
   expect(say([known('one')])).toBe('1 instances of the application are seen, 2 are expected');
   const silent = [known('one'), known('two'), known('three', { at: NOW - 9_000 })];
@@ -80,8 +80,8 @@ test('who follows, who is silent, and what the operator is told', () => {
 test('a hold that ran out is followed by being back where it came from', () => {
   const migration = redisDualWrite.parse(FILE);
   const back = [known('one', { epoch: 4 })];
-  expect(notAllThere(migration, judgeInstances(back, HOLD, NOW))).toMatch(/still at both/);
+  expect(notAllThere(migration.instances.min, judgeInstances(back, HOLD, NOW))).toMatch(/still at both/);
   const later = NOW + 1_000;
   const then = [known('one', { epoch: 4, at: later })];
-  expect(notAllThere(migration, judgeInstances(then, HOLD, later))).toBeUndefined();
+  expect(notAllThere(migration.instances.min, judgeInstances(then, HOLD, later))).toBeUndefined();
 });

@@ -31,7 +31,7 @@ export async function awaitDualAcks({ migration, epoch }: AwaitAcksInput): Promi
       const known = await readInstances(key);
       const judged = judgeInstances(known, control, nowMs);
       const back = control.phase === 'source';
-      const lacking = back ? notBack(key, known, judged, control, nowMs) : notAllThere(migration, judged);
+      const lacking = back ? notBack(known, judged, control, nowMs) : notAllThere(migration.instances.min, judged);
       if (lacking === undefined) return { instances: judged.following };
       if (performance.now() > deadline) {
         throw permanent(ErrorType.deadline, `not every instance follows phase ${control.phase}: ${lacking}`, {
@@ -57,7 +57,6 @@ export function requireEpoch(control: DualControl, epoch: number): void {
 
 /** On the way back no instance has to be there, and one that can't write any more holds nothing up. */
 function notBack(
-  key: ControlKey,
   known: Awaited<ReturnType<typeof readInstances>>,
   judged: Judged,
   control: DualControl,
@@ -67,10 +66,7 @@ function notBack(
     const instance = known.find((one) => one.name === name)?.instance;
     return !(silent && instance && nowMs >= harmlessFrom(instance, control));
   });
-  return notAllThere(
-    { ...key.migration, instances: { ...key.migration.instances, min: 0 } },
-    { ...judged, missing: waiting },
-  );
+  return notAllThere(0, { ...judged, missing: waiting });
 }
 
 /**
@@ -88,7 +84,7 @@ export async function acksWithin(
     const { control: now, nowMs } = await key.read();
     requireEpoch(now, control.epoch);
     const judged = judgeInstances(await readInstances(key), control, nowMs);
-    const lacking = notAllThere(key.migration, judged);
+    const lacking = notAllThere(key.migration.instances.min, judged);
     if (lacking === undefined) return;
     if (performance.now() > deadline) {
       throw permanent(ErrorType.deadline, `not every instance held its writes within ${withinMs} ms: ${lacking}`, {

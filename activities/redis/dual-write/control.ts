@@ -15,11 +15,10 @@ import {
 import { ErrorType } from '../../../spec/errors.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { permanent, transient } from '../../errors.ts';
-import { connectRedis, redisFailure } from '../connect.ts';
+import { redisFailure } from '../connect.ts';
 import { CriticalLease } from '../critical-lease.ts';
-import { slotOf } from '../copy/slots.ts';
 import type { Target } from '../copy/target.ts';
-import { topologyOf } from '../copy/topology.ts';
+import { connectToNodeOf } from './key-node.ts';
 
 export interface ControlNow {
   control: DualControl;
@@ -48,24 +47,7 @@ export class ControlKey {
   /** @throws cutover.Unreachable, cutover.Denied, cutover.Secret */
   static async open(migration: RedisDualWrite): Promise<ControlKey> {
     const { source, id } = migration;
-    const name = `cutover:${id}:phase`;
-    let redis = await connectRedis(source, { name });
-    let where = `${source.host}:${source.port}`;
-    try {
-      const topology = await topologyOf(redis, source, 'source');
-      if (topology.cluster) {
-        const slot = slotOf(Buffer.from(dualKeys(id).phase));
-        const node = topology.primaries.find(({ slots }) => slots.some(([from, to]) => slot >= from && slot <= to));
-        if (!node) throw new Error(`no node of the cluster holds slot ${slot}`);
-        const at = { ...source, ...node.at };
-        redis.disconnect();
-        redis = await connectRedis(at, { name });
-        where = `${at.host}:${at.port}`;
-      }
-    } catch (error) {
-      redis.disconnect();
-      throw redisFailure(error, where);
-    }
+    const { redis, where } = await connectToNodeOf(dualKeys(id).phase, source, 'source', `cutover:${id}:phase`);
     return new ControlKey(redis, migration, where);
   }
 
@@ -143,5 +125,5 @@ export function timeOf(reply: unknown): number {
 }
 
 /** The server that holds our journal on a side. */
-export const journalKeyOf = (id: string): Buffer => Buffer.from(dualKeys(id).touched);
+const journalKeyOf = (id: string): Buffer => Buffer.from(dualKeys(id).touched);
 export const journalServer = (side: Target, id: string) => side.serverOf(journalKeyOf(id));

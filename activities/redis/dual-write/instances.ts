@@ -72,9 +72,8 @@ export function judgeInstances(known: readonly KnownInstance[], control: DualCon
   return judged;
 }
 
-/** Undefined, or why the instances are not all there, with what an operator can do. */
-export function notAllThere(migration: RedisDualWrite, { following, missing }: Judged): string | undefined {
-  const { min } = migration.instances;
+/** Undefined, or why the instances are not all there. @param min so many have to be seen */
+export function notAllThere(min: number, { following, missing }: Judged): string | undefined {
   if (missing.length > 0) return missing.map(({ why }) => why).join('; ');
   return following < min ? `${following} instances of the application are seen, ${min} are expected` : undefined;
 }

@@ -1,8 +1,8 @@
 /** What a dual write needs of both servers. Checks change nothing. */
 import prettyBytes from 'pretty-bytes';
-import type { RedisEndpoint } from '../../../spec/values.ts';
 import { CannotCheck, pass, unmet, unknown, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from '../preflight/commands.ts';
+import { userOf } from '../preflight/context.ts';
 import { refusedCommands, ruleFor } from '../preflight/permissions.ts';
 import { infoNumber, keysByDatabase, type RedisProbe } from '../preflight/probe.ts';
 import { reachable } from '../preflight/reachable.ts';
@@ -12,7 +12,6 @@ import { memoKey } from './memo.ts';
 
 const cli = (probe: RedisProbe, ...command: string[]) => redisCli(probe.endpoint, ...command);
 const bytes = (n: number) => prettyBytes(n, { binary: true });
-const userOf = ({ username }: RedisEndpoint) => username ?? 'default';
 
 /** What the worker's user runs on either side: the copy, the compare, the journal. */
 const COMMANDS = [

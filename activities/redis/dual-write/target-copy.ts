@@ -5,31 +5,21 @@
  */
 import { dualKeys, type DualPhase } from '../../../spec/dual-write.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
-import { connectRedis, redisFailure } from '../connect.ts';
-import { slotOf } from '../copy/slots.ts';
-import { topologyOf } from '../copy/topology.ts';
+import { redisFailure } from '../connect.ts';
+import { connectToNodeOf } from './key-node.ts';
 
 /** @param phase the one that is about to be set; undefined: the copy is taken away. Runs as often as it likes */
 export async function copyPhase(migration: RedisDualWrite, phase: DualPhase | undefined): Promise<void> {
   const { target, id } = migration;
   const { phase: key } = dualKeys(id);
-  const name = `cutover:${id}:phase`;
-  const first = await connectRedis(target, { name });
+  const { redis, where } = await connectToNodeOf(key, target, 'target', `cutover:${id}:phase`);
   try {
-    const { cluster, primaries } = await topologyOf(first, target, 'target');
-    const slot = slotOf(Buffer.from(key));
-    const at = cluster && primaries.find(({ slots }) => slots.some(([from, to]) => slot >= from && slot <= to))?.at;
-    const redis = at ? await connectRedis({ ...target, ...at }, { name }) : first;
-    try {
-      const multi = redis.multi().del(key);
-      if (phase) multi.hset(key, { phase });
-      for (const [error] of (await multi.exec()) ?? []) if (error) throw error;
-    } finally {
-      redis.disconnect();
-    }
+    const multi = redis.multi().del(key);
+    if (phase) multi.hset(key, { phase });
+    for (const [error] of (await multi.exec()) ?? []) if (error) throw error;
   } catch (error) {
-    throw redisFailure(error, `${target.host}:${target.port}`);
+    throw redisFailure(error, where);
   } finally {
-    first.disconnect();
+    redis.disconnect();
   }
 }

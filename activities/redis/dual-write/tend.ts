@@ -133,7 +133,7 @@ class Tending {
       const gone = await retireGone(this.#key, control, nowMs);
       const judged = judgeInstances(await readInstances(this.#key), control, nowMs);
       const { all, old } = await journalSize(this.#session.authority, migration.id, journalAgeMs(control));
-      const lacking = notAllThere(migration, judged);
+      const lacking = notAllThere(migration.instances.min, judged);
       const long =
         old > migration.maxBacklog
           ? `${old} touched keys are not known to be equal yet, ${migration.maxBacklog} are allowed`

@@ -94,9 +94,6 @@ export function dualKeys(id: string): { phase: string; instances: string; touche
   return { phase: `${prefix}phase`, instances: `${prefix}instances`, touched: `${prefix}touched` };
 }
 
-/** A glob for the options that leave keys alone (compare, copy): the three keys of every dual write. */
-export const DUAL_KEYS_GLOB = 'cutover:{dual:*';
-
 /**
  * CLIENT SETNAME of every connection of an instance, on both servers. An instance that was declared gone is cut off by it
  * (CLIENT LIST, CLIENT KILL ID): a process that was stopped between its look at the lease and its write then writes to a

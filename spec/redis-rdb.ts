@@ -27,9 +27,6 @@ export const rdbFrom = z.discriminatedUnion('type', [fromReplication, fromPath, 
 });
 export type RdbFrom = z.output<typeof rdbFrom>;
 
-export const rdb = z.strictObject({ from: rdbFrom });
-export type Rdb = z.output<typeof rdb>;
-
 /** Where it goes: each run's object has a key of its own, so that what is under it is ours. */
 export const rdbBucket = z.strictObject({
   bucket: z

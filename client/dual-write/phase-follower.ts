@@ -22,7 +22,7 @@ import { textOf } from './errors.ts';
 import type { Link } from './link.ts';
 import type { Settings } from './options.ts';
 
-export const LIBRARY_VERSION = '1';
+const LIBRARY_VERSION = '1';
 
 export type Counters = Pick<DualInstance, 'held' | 'pending' | 'queued' | 'recorded' | 'failedSecondWrites'>;
 

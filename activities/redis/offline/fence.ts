@@ -62,7 +62,7 @@ export async function fenceSource(input: {
 }
 
 /** Why this run's fence does not stand; undefined where it does. @throws cutover.Unreachable, cutover.Denied */
-export async function fallenFence(input: {
+async function fallenFence(input: {
   migrationId: string;
   source: RedisEndpoint;
   runId: string;

@@ -7,8 +7,9 @@ import type { RedisEndpoint } from '../../spec/values.ts';
 import { beat, lastBeat } from '../beat.ts';
 import { permanent, transient } from '../errors.ts';
 import { compare } from './compare/compare.ts';
-import { CompareError, type CompareCheckpoint, type CompareResult } from './compare/types.ts';
+import { CompareError, type CompareCheckpoint, type CompareProgress, type CompareResult } from './compare/types.ts';
 import { redisFailure, redisOptions } from './connect.ts';
+import type { Address } from './copy/types.ts';
 
 export interface CompareInput {
   migrationId: string;
@@ -25,20 +26,24 @@ const EXAMPLES = 20;
 const COMMAND_TIMEOUT_MS = 60_000;
 
 /**
+ * Source and target are single servers, or any node of a cluster.
  * @returns what differs, in numbers and without values; a difference is a result, not a failure
  * @throws cutover.Unreachable and cutover.Busy (retried from the last checkpoint), cutover.Denied, cutover.Invalid
  */
 export async function compareRedis(input: CompareInput): Promise<CompareResult> {
   const name = `cutover:${input.migrationId}:compare`;
-  const [source, target] = await Promise.all([
-    redisOptions(input.source, { name, timeoutMs: COMMAND_TIMEOUT_MS }),
-    redisOptions(input.target, { name, timeoutMs: COMMAND_TIMEOUT_MS }),
-  ]);
+  const optionsOf = (endpoint: RedisEndpoint) => redisOptions(endpoint, { name, timeoutMs: COMMAND_TIMEOUT_MS });
+  const [source, target] = await Promise.all([optionsOf(input.source), optionsOf(input.target)]);
+  // The nodes of a cluster are reached with the same user and TLS.
+  const nodeOf = async (endpoint: RedisEndpoint, at: Address) => new Redis(await optionsOf({ ...endpoint, ...at }));
   const { mode, sampleRatio, values, ttlTolerance, ignore, maxKeysPerSecond } = input.compare;
   const resumeFrom = lastBeat<CompareCheckpoint>()?.checkpoint;
   try {
     return await compare(
-      { source: () => new Redis(source), target: () => new Redis(target) },
+      {
+        source: (at) => (at ? nodeOf(input.source, at) : new Redis(source)),
+        target: (at) => (at ? nodeOf(input.target, at) : new Redis(target)),
+      },
       {
         mode: mode === 'sample' ? 'sample' : 'full',
         ...(mode === 'sample' ? { sampleRatio } : {}),
@@ -56,7 +61,7 @@ export async function compareRedis(input: CompareInput): Promise<CompareResult> 
         onProgress: (progress) =>
           beat({
             progress: {
-              text: `comparing db ${progress.db}, ${progress.phase === 'source' ? 'source to target' : 'target to source'}, ${progress.differences} differences`,
+              text: textOf(progress),
               unit: 'keys',
               done: progress.keysDone,
               total: progress.keysTotal,
@@ -72,6 +77,12 @@ export async function compareRedis(input: CompareInput): Promise<CompareResult> 
   } catch (error) {
     throw compareFailure(error);
   }
+}
+
+function textOf({ db, phase, node, differences }: CompareProgress): string {
+  const direction = phase === 'source' ? 'source to target' : 'target to source';
+  const where = node.of > 1 ? `, node ${node.at} of ${node.of}` : '';
+  return `comparing db ${db}, ${direction}${where}, ${differences} differences`;
 }
 
 function compareFailure(error: unknown): Error {

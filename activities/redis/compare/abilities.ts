@@ -15,7 +15,8 @@ export interface Abilities {
   info: boolean;
 }
 
-const PROBE = 'cutover:probe';
+/** A key that does not exist, with a name that we may use. */
+export const PROBE = 'cutover:probe';
 
 async function accepted(call: Promise<unknown>): Promise<boolean> {
   try {
@@ -36,23 +37,24 @@ async function accepted(call: Promise<unknown>): Promise<boolean> {
 
 /**
  * EVAL_RO is preferred where it exists (7.0): the server itself then refuses any write, and it runs even under CLIENT PAUSE WRITE.
+ * @param probe in a cluster one that lies in a slot of the node
  * @throws what the connection throws, and LOADING, BUSY, MASTERDOWN, NOAUTH
  */
-export async function abilitiesOf(redis: Redis): Promise<Abilities> {
+export async function abilitiesOf(redis: Redis, probe: string = PROBE): Promise<Abilities> {
   const has = (name: string, ...args: (string | number)[]) => accepted(redis.callBuffer(name, args));
   const script = `redis.call('TYPE', KEYS[1]) return redis.sha1hex(cmsgpack.pack({struct.pack('>d', 1)}))`;
   const [readOnlyEval, pexpiretime, fieldExpiry, memoryUsage, dump, smismember, zmscore, info] = await Promise.all([
-    has('EVAL_RO', script, 1, PROBE),
-    has('PEXPIRETIME', PROBE),
-    has('HPEXPIRETIME', PROBE, 'FIELDS', 1, 'f'),
-    has('MEMORY', 'USAGE', PROBE),
-    has('DUMP', PROBE),
-    has('SMISMEMBER', PROBE, 'm'),
-    has('ZMSCORE', PROBE, 'm'),
+    has('EVAL_RO', script, 1, probe),
+    has('PEXPIRETIME', probe),
+    has('HPEXPIRETIME', probe, 'FIELDS', 1, 'f'),
+    has('MEMORY', 'USAGE', probe),
+    has('DUMP', probe),
+    has('SMISMEMBER', probe, 'm'),
+    has('ZMSCORE', probe, 'm'),
     has('INFO', 'keyspace'),
   ]);
   // Only where it is needed: under CLIENT PAUSE WRITE an EVAL is not refused, it hangs.
-  const anyEval = !readOnlyEval && (await has('EVAL', script, 1, PROBE));
+  const anyEval = !readOnlyEval && (await has('EVAL', script, 1, probe));
   return {
     eval: readOnlyEval ? 'EVAL_RO' : anyEval ? 'EVAL' : undefined,
     pexpiretime,

@@ -49,6 +49,23 @@ export function usable(
 }
 
 /**
+ * The checkpoint, if the nodes have the slots that they had. Else nothing of it holds: keys went to where the scan had been already.
+ */
+export function ofTopology(
+  checkpoint: CompareCheckpoint | undefined,
+  topology: string | undefined,
+  note: (text: string) => void,
+): CompareCheckpoint | undefined {
+  if (!checkpoint || checkpoint.cluster?.topology === topologyDigest(topology)) return checkpoint;
+  note('started from the beginning: the nodes of a cluster, or their slots, are not those of the checkpoint');
+  return undefined;
+}
+
+/** Short, because a large cluster has many ranges of slots. */
+export const topologyDigest = (topology: string | undefined): string | undefined =>
+  topology === undefined ? undefined : createHash('sha1').update(topology).digest('hex').slice(0, 16);
+
+/**
  * Where the pass goes on: at the checkpoint's cursor, or from its start with the counts from before it, where the process that
  * gave the cursor is not the one that answers now, or that is not known.
  */
@@ -63,8 +80,8 @@ export function continued(
       `database ${checkpoint.db} was read again from its start: the ${checkpoint.phase} is another process than before`,
     );
   }
-  const { tally, examples } = checkpoint.passStart;
-  return { ...checkpoint, cursor: '0', keysDone: 0, tally, examples: checkpoint.examples.slice(0, examples) };
+  const { tally, examples, keysDone = 0 } = checkpoint.passStart;
+  return { ...checkpoint, cursor: '0', keysDone, tally, examples: checkpoint.examples.slice(0, examples) };
 }
 
 /** @throws CompareError OPTIONS_INVALID */

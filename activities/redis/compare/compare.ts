@@ -1,40 +1,40 @@
-/** Compares two Redis servers key by key, in both directions, while the source is being written to. */
+/** Compares two Redis servers or clusters key by key, in both directions, while the source is being written to. */
 import { once, setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { caughtUp } from './catch-up.ts';
-import { checkOptions, continued, keptExamples, keptNotes, optionsDigest, usable } from './checkpoint.ts';
+import {
+  checkOptions,
+  continued,
+  keptExamples,
+  keptNotes,
+  ofTopology,
+  optionsDigest,
+  topologyDigest,
+  usable,
+} from './checkpoint.ts';
 import { Crew } from './crew.ts';
 import { Examiner } from './examine.ts';
 import { matcher, sampler } from './key-names.ts';
 import { Judge } from './key-states.ts';
-import { Ledger, emptyTally } from './ledger.ts';
+import { Ledger, differencesIn, emptyTally } from './ledger.ts';
 import { BulkDepth, runPass } from './pass.ts';
-import { Pace, Throttle } from './progress.ts';
-import { databasesOf, lossOf, openSides, selectDatabase } from './sides.ts';
+import { Pace, Sizes, Throttle } from './progress.ts';
+import { databasesOf, lossOf, openSides, requireSteady, selectDatabase } from './sides.ts';
+import type { Node } from './side.ts';
 import type { Sides } from './sides.ts';
 import { ALWAYS_IGNORED } from './types.ts';
-import type {
-  CompareCheckpoint,
-  CompareOptions,
-  CompareResult,
-  CompareRun,
-  Connections,
-  Phase,
-  Tally,
-} from './types.ts';
+import type { CompareCheckpoint, CompareOptions, CompareResult, CompareRun, Connections, Phase } from './types.ts';
 
 const PAGES_AT_ONCE = 3;
 const CATCH_UP_MS = 60_000;
-
-const differencesIn = (tally: Tally) =>
-  tally.missing + tally.extra + tally.typeDiffers + tally.ttlDiffers + tally.valueDiffers;
 
 /**
  * Compares every key (or a sample) of every database: first all keys of the source with the target (missing, type, expiry, value),
  * then all keys of the target with the source (extra). What differs is read again before it counts (settle.ts).
  * It can be stopped at any time by the signal and go on from its last checkpoint: what lay before it is not counted again.
  * A key that SCAN gives twice (a server's table was being resized) counts twice in `keysCompared`, and once as a difference.
- * Cluster mode is not for this: the keys of a page lie in many slots.
+ * Of a cluster each primary is scanned in turn, and each key is read on the node that serves its slot (side.ts). Slots that
+ * change hands meanwhile end the compare, and no checkpoint of before is used: keys may have gone to where the scan had been.
  * @throws the signal's reason; CompareError; what the connections throw, after which the same call with the last checkpoint goes on
  */
 export async function compare(
@@ -93,32 +93,37 @@ interface Frame {
 async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): Promise<CompareResult> {
   const { notes, note, fail, stop, run } = frame;
   const { source, target } = sides;
-  const resumed = frame.resumed && continued(frame.resumed, sides[frame.resumed.phase].runId, note);
+  const kept = ofTopology(frame.resumed, sides.topology, note);
+  const keptNode = kept && sides[kept.phase].nodes.find(({ id }) => id === kept.cluster?.node);
+  const resumed = kept && continued(kept, (keptNode ?? sides[kept.phase].first).runId, note);
   const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal: stop });
   const elapsedMs = () => Math.round((resumed?.elapsedMs ?? 0) + performance.now() - frame.started);
-  const knowsOffsets = source.reader.abilities.info && target.reader.abilities.info;
+  const knowsOffsets = source.able('info') && target.able('info');
   if (!knowsOffsets) note('INFO is refused: whether the target lags behind was not known, rereads only waited');
   const inSync = async () => {
-    if (!knowsOffsets) return false;
-    return caughtUp(source.aside, target.aside, options.catchUpTimeoutMs ?? CATCH_UP_MS, wait);
+    // The nodes of a cluster are primaries: no offset tells what they have of the other side.
+    if (!knowsOffsets || target.cluster) return false;
+    return caughtUp(source.first.aside, target.first.aside, options.catchUpTimeoutMs ?? CATCH_UP_MS, wait);
   };
   // A target in the middle of a full sync serves old data or none: nothing is compared before that is over.
   await inSync();
 
-  const bothAble = (able: 'pexpiretime' | 'dump' | 'memoryUsage') =>
-    source.reader.abilities[able] && target.reader.abilities[able];
+  const bothAble = (able: 'pexpiretime' | 'dump' | 'memoryUsage') => source.able(able) && target.able(able);
   const judge = new Judge(options.ttlToleranceMs, bothAble('pexpiretime'));
   const quick = bothAble('dump') && bothAble('memoryUsage');
   const depth = new BulkDepth(!options.values ? 'meta' : quick ? 'quick' : 'typed');
 
   const done = [...(resumed?.done ?? [])];
-  const at: { db: number; phase: Phase; total: number } = {
+  const at: { db: number; phase: Phase; total: number; node: Node; nodesDone: string[] } = {
     db: resumed?.db ?? 0,
     phase: resumed?.phase ?? 'source',
     total: 0,
+    node: keptNode ?? sides[resumed?.phase ?? 'source'].first,
+    nodesDone: [...(resumed?.cluster?.done ?? [])],
   };
+  const topology = topologyDigest(sides.topology);
   const pace = new Pace();
-  const sizes: { source: Map<number, number>; target: Map<number, number> } = { source: new Map(), target: new Map() };
+  const sizes = new Sizes();
   const checkpoint = (): CompareCheckpoint => ({
     version: 1,
     options: optionsDigest(options),
@@ -126,24 +131,16 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     db: at.db,
     phase: at.phase,
     cursor: ledger.cursor,
-    server: sides[at.phase].runId,
+    server: at.node.runId,
     keysDone: ledger.keysDone,
     tally: { ...ledger.totals },
     passStart: ledger.passStart,
+    ...(topology === undefined ? {} : { cluster: { topology, done: [...at.nodesDone], node: at.node.id } }),
     examples: keptExamples(ledger.examples),
     notes: keptNotes(notes),
     elapsedMs: elapsedMs(),
   });
-  const leftIn = (phase: Phase) => {
-    let left = 0;
-    for (const [db, size] of sizes[phase]) {
-      if (done.includes(db)) continue;
-      if (db !== at.db) left += size;
-      else if (at.phase === phase) left += Math.max(0, size - ledger.keysDone);
-      else if (phase === 'target') left += size;
-    }
-    return left;
-  };
+  const leftIn = (phase: Phase) => sizes.left(phase, at, ledger.keysDone, done);
   let reportedAt = 0;
   const report = () => {
     const now = performance.now();
@@ -152,6 +149,7 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     run.onProgress({
       db: at.db,
       phase: at.phase,
+      node: { at: at.nodesDone.length + 1, of: sides[at.phase].nodes.length },
       keysDone: ledger.keysDone,
       keysTotal: Math.max(at.total, ledger.keysDone),
       keysPerSecond: pace.mark(at.phase, ledger.keysDone),
@@ -190,17 +188,32 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     wait,
     signal: stop,
     scanCount: options.scanCount ?? 1000,
+    note,
+  };
+  /** All of one phase, node by node. */
+  const nodePasses = async (db: number, phase: Phase, goesOn: boolean) => {
+    for (const node of sides[phase].nodes) {
+      if (at.nodesDone.includes(node.id)) continue;
+      const unfinished = goesOn && node === keptNode;
+      if (sides[phase].cluster && !unfinished) ledger.startNode();
+      at.node = node;
+      await runPass(context, db, phase, node, ledger.cursor);
+      await requireSteady(sides);
+      at.nodesDone.push(node.id);
+    }
   };
   const passes = async (db: number, continuedIn: Phase | undefined) => {
     await selectDatabase(sides, db);
-    sizes.source.set(db, await source.bulk.dbsize());
-    sizes.target.set(db, await target.bulk.dbsize());
+    await sizes.measure(sides, db);
     for (const phase of ['source', 'target'] as const) {
       if (phase === 'source' && continuedIn === 'target') continue;
-      Object.assign(at, { db, phase, total: sizes[phase].get(db) ?? 0 });
-      if (phase !== continuedIn) ledger.startPass();
+      Object.assign(at, { db, phase, total: sizes.of(phase, db) });
+      if (phase !== continuedIn) {
+        ledger.startPass();
+        at.nodesDone = [];
+      }
       pace.startPhase();
-      await runPass(context, db, phase, ledger.cursor);
+      await nodePasses(db, phase, phase === continuedIn);
     }
     done.push(db);
   };
@@ -209,7 +222,12 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
   // The list is read again after each database: a moving source may begin to use another one.
   for (;;) {
     const databases = options.databases ?? (await databasesOf(sides));
-    for (const db of databases) if (!sizes.source.has(db)) await estimate(sides, db, sizes);
+    for (const db of databases) {
+      if (sizes.has(db)) continue;
+      // Of one that comes later, for the time left.
+      await selectDatabase(sides, db);
+      await sizes.measure(sides, db);
+    }
     const next = databases.find((db) => !done.includes(db));
     if (next === undefined) break;
     await passes(next, undefined);
@@ -223,15 +241,4 @@ async function compareAll(sides: Sides, options: CompareOptions, frame: Frame): 
     notes: [...notes].sort(),
     equal: differencesIn(ledger.totals) + ledger.totals.uncompared === 0,
   };
-}
-
-/** Sizes of a database that comes later, for the time left. */
-async function estimate(
-  sides: Sides,
-  db: number,
-  sizes: { source: Map<number, number>; target: Map<number, number> },
-): Promise<void> {
-  await selectDatabase(sides, db);
-  sizes.source.set(db, await sides.source.bulk.dbsize());
-  sizes.target.set(db, await sides.target.bulk.dbsize());
 }

@@ -185,3 +185,10 @@ else
 end
 return { fmt('%.0f', now), table.concat(out, '\\n'), seen, bigs, micros }
 `;
+
+/**
+ * The same for a node of a cluster, with the keys' names behind the other arguments: all names in KEYS must lie in one slot. What a
+ * script without a `#!lua` line touches beside these may lie in any slot of the node; a key of another node is an error.
+ */
+export const CLUSTER_DIGEST_SCRIPT = `local KEYS = {}
+for i = 7, #ARGV do KEYS[i - 6] = ARGV[i] end${DIGEST_SCRIPT}`;

@@ -9,7 +9,8 @@ import type { BulkDepth } from './pass.ts';
 import { parsePage } from './reader.ts';
 import { settle } from './settle.ts';
 import type { Patience } from './settle.ts';
-import type { Side, Sides } from './sides.ts';
+import type { Side } from './side.ts';
+import type { Sides } from './sides.ts';
 import type { Depth, DifferenceKind, Example, Phase, Tally } from './types.ts';
 
 export interface Doubt {
@@ -109,7 +110,7 @@ export class Examiner {
   ): Promise<void> {
     const { source, target } = this.#sides;
     const read = (side: Side) => async (some: Buffer[]) => {
-      const found = await side.reader.read(side.aside, some, this.#values ? 'full' : 'meta');
+      const found = await side.read('aside', some, this.#values ? 'full' : 'meta');
       return parsePage(found).map((state): TimedState => Object.assign(state, { nowMs: found.nowMs }));
     };
     const { same, unchanged } = this.#judge;
@@ -135,7 +136,7 @@ export class Examiner {
   }
 
   async #compareLarge(doubt: Doubt, tries: number): Promise<void> {
-    const { source, target } = this.#sides;
+    const [source, target] = [this.#sides.source.nodeOf(doubt.key), this.#sides.target.nodeOf(doubt.key)];
     const context = {
       source: { redis: source.aside, abilities: source.reader.abilities },
       target: { redis: target.aside, abilities: target.reader.abilities },
@@ -162,7 +163,10 @@ export class Examiner {
     // The pass over the target finds it, and counts it there.
     if (kind === 'extra' && doubt.phase === 'source') return;
     await this.#count(doubt, kind, () =>
-      Promise.all([describe(this.#sides.source.aside, doubt.key, s), describe(this.#sides.target.aside, doubt.key, t)]),
+      Promise.all([
+        describe(this.#sides.source.nodeOf(doubt.key).aside, doubt.key, s),
+        describe(this.#sides.target.nodeOf(doubt.key).aside, doubt.key, t),
+      ]),
     );
   }
 
@@ -172,7 +176,13 @@ export class Examiner {
     page.tally[COUNT_OF[kind]]++;
     if (!this.#ledger.wantsExample()) return;
     const [source, target] = await words();
-    page.examples.push({ db, key: printable(key), kind, source, target });
+    page.examples.push({
+      db,
+      key: printable(key),
+      kind,
+      source: this.#sides.source.told(source, key),
+      target: this.#sides.target.told(target, key),
+    });
   }
 
   #patienceOf(page: LedgerPage): Patience {

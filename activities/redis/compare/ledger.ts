@@ -1,5 +1,5 @@
 /** Keeps the counts such that they belong to a cursor: what a checkpoint says is neither less nor more than what lies before it. */
-import type { Example, Tally } from './types.ts';
+import type { Example, PassStart, Tally } from './types.ts';
 
 export function emptyTally(): Tally {
   return {
@@ -14,6 +14,9 @@ export function emptyTally(): Tally {
     rereads: 0,
   };
 }
+
+export const differencesIn = (tally: Tally): number =>
+  tally.missing + tally.extra + tally.typeDiffers + tally.ttlDiffers + tally.valueDiffers;
 
 const COUNTS = [
   'keysCompared',
@@ -49,7 +52,7 @@ export class Ledger {
   /** Keys of the settled pages in the present phase. */
   keysDone: number;
   #pages: LedgerPage[] = [];
-  passStart: { tally: Tally; examples: number };
+  passStart: PassStart;
   #promised: number;
   readonly #maxExamples: number;
   readonly #onSettled: () => void;
@@ -60,7 +63,7 @@ export class Ledger {
       examples: Example[];
       cursor: string;
       keysDone: number;
-      passStart?: { tally: Tally; examples: number };
+      passStart?: PassStart;
     },
     maxExamples: number,
     onSettled: () => void,
@@ -80,6 +83,12 @@ export class Ledger {
     this.cursor = '0';
     this.keysDone = 0;
     this.passStart = { tally: { ...this.totals }, examples: this.examples.length };
+  }
+
+  /** The pass goes over to its next node. */
+  startNode(): void {
+    this.cursor = '0';
+    this.passStart = { tally: { ...this.totals }, examples: this.examples.length, keysDone: this.keysDone };
   }
 
   /** Opens a page with one job, its own reading. */

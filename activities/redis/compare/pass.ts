@@ -8,6 +8,7 @@ import type { Throttle } from './progress.ts';
 import type { Page } from './reader.ts';
 import { parsePage } from './reader.ts';
 import { ask } from './replies.ts';
+import type { Node } from './side.ts';
 import type { Sides } from './sides.ts';
 import { PASS_END } from './types.ts';
 import type { Depth, Phase } from './types.ts';
@@ -23,6 +24,7 @@ export interface PassContext {
   wait: (ms: number) => Promise<void>;
   signal: AbortSignal;
   scanCount: number;
+  note: (text: string) => void;
   depth: BulkDepth;
 }
 
@@ -62,19 +64,25 @@ export class BulkDepth {
 }
 
 /**
- * Runs from the cursor to the end of the database, and returns when all its differences are settled.
+ * Runs from the cursor to the end of the database on one node of the phase's side, and returns when all its differences are settled.
  * @throws what the connections throw
  */
-export async function runPass(context: PassContext, db: number, phase: Phase, start: string): Promise<void> {
-  const { sides, ledger, examiner, pages, throttle, signal } = context;
+export async function runPass(
+  context: PassContext,
+  db: number,
+  phase: Phase,
+  node: Node,
+  start: string,
+): Promise<void> {
+  const { ledger, examiner, pages, throttle, signal } = context;
   if (start === PASS_END) return;
   let cursor = start;
   do {
     signal.throwIfAborted();
-    const [next, found] = await ask<[Buffer, Buffer[]]>(sides[phase].bulk, 'SCAN', cursor, 'COUNT', context.scanCount);
+    const [next, found] = await ask<[Buffer, Buffer[]]>(node.bulk, 'SCAN', cursor, 'COUNT', context.scanCount);
     cursor = next.toString();
     const page = ledger.open(cursor === '0' ? PASS_END : cursor, found.length);
-    const keys = unique(found).filter(context.wanted);
+    const keys = theirs(context, phase, node, unique(found).filter(context.wanted));
     await pages.start(async () => {
       if (phase === 'source') await comparePage(context, db, page, keys);
       else await findExtras(context, db, page, keys);
@@ -86,6 +94,19 @@ export async function runPass(context: PassContext, db: number, phase: Phase, st
   await pages.idle();
   await examiner.idle();
   signal.throwIfAborted();
+}
+
+/** A node can hold keys of slots that it does not serve, left over from a resharding: no client can read them there. */
+function theirs({ sides, note }: PassContext, phase: Phase, node: Node, keys: Buffer[]): Buffer[] {
+  const side = sides[phase];
+  if (!side.cluster) return keys;
+  const own = keys.filter((key) => side.nodeOf(key) === node);
+  if (own.length < keys.length) {
+    note(
+      `${node.name} (${phase}) holds keys of slots that it does not serve; nobody can read them, they were left out`,
+    );
+  }
+  return own;
 }
 
 /** SCAN may give a key twice; within a page that is dealt with here. */
@@ -103,8 +124,8 @@ async function comparePage(context: PassContext, db: number, page: LedgerPage, k
   if (keys.length === 0) return;
   const at = depth.now;
   const [source, target] = await Promise.all([
-    sides.source.reader.read(sides.source.bulk, keys, at),
-    sides.target.reader.read(sides.target.bulk, keys, at),
+    sides.source.read('bulk', keys, at),
+    sides.target.read('bulk', keys, at),
   ]);
   if (at === depth.now) depth.count(keys.length);
   if (source.bigs + target.bigs === 0 && source.lines.equals(target.lines)) return;
@@ -125,9 +146,9 @@ async function comparePage(context: PassContext, db: number, page: LedgerPage, k
 async function findExtras(context: PassContext, db: number, page: LedgerPage, keys: Buffer[]): Promise<void> {
   if (keys.length === 0) return;
   const { source } = context.sides;
-  const present = await source.bulk.exists(...keys);
-  if (present === keys.length) return;
-  const states = parsePage(await source.reader.read(source.bulk, keys, 'meta'));
+  // Of a cluster, the keys of one command must lie in one slot.
+  if (!source.cluster && (await source.first.bulk.exists(...keys)) === keys.length) return;
+  const states = parsePage(await source.read('bulk', keys, 'meta'));
   const absent = keys.filter((_, i) => states[i]?.type === 'none');
   await context.examiner.doubt(db, page, absent, 'target', 'meta');
 }

@@ -1,4 +1,5 @@
 /** Speed and time left, for the operator. */
+import type { Sides } from './sides.ts';
 import type { Phase } from './types.ts';
 
 /** Rates over the last seconds, not since the start: what a throttle or a busy server does must show. */
@@ -29,6 +30,37 @@ export class Pace {
     const target = this.#rates.target || source * 3;
     if (source === 0) return 0;
     return Math.round((left.source / source + left.target / target) * 1000);
+  }
+}
+
+/** How many keys each database has on each side, as DBSIZE said last. */
+export class Sizes {
+  readonly #sizes: Record<Phase, Map<number, number>> = { source: new Map(), target: new Map() };
+
+  /** Asks; the connections must be at the database. */
+  async measure(sides: Sides, db: number): Promise<void> {
+    this.#sizes.source.set(db, await sides.source.dbsize());
+    this.#sizes.target.set(db, await sides.target.dbsize());
+  }
+
+  has(db: number): boolean {
+    return this.#sizes.source.has(db);
+  }
+
+  of(phase: Phase, db: number): number {
+    return this.#sizes[phase].get(db) ?? 0;
+  }
+
+  /** Keys of this phase that are still to come. @param at where the compare stands, with the keys that are done there */
+  left(phase: Phase, at: { db: number; phase: Phase }, keysDone: number, done: readonly number[]): number {
+    let left = 0;
+    for (const [db, size] of this.#sizes[phase]) {
+      if (done.includes(db)) continue;
+      if (db !== at.db) left += size;
+      else if (at.phase === phase) left += Math.max(0, size - keysDone);
+      else if (phase === 'target') left += size;
+    }
+    return left;
   }
 }
 

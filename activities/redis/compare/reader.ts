@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Abilities } from './abilities.ts';
 import { digestPlainly } from './digest-plain.ts';
-import { DIGEST_SCRIPT } from './digest-script.ts';
+import { CLUSTER_DIGEST_SCRIPT, DIGEST_SCRIPT } from './digest-script.ts';
 import { ask } from './replies.ts';
 import type { Depth, KeyState } from './types.ts';
 
@@ -15,7 +15,9 @@ const FEWEST_KEYS = 8;
 /** A script blocks its server: above this the next calls get fewer keys. */
 const LONGEST_CALL_US = 5_000;
 
-const SCRIPT_SHA = createHash('sha1').update(DIGEST_SCRIPT).digest('hex');
+const withSha = (text: string) => ({ text, sha: createHash('sha1').update(text).digest('hex') });
+const SCRIPT = withSha(DIGEST_SCRIPT);
+const CLUSTER_SCRIPT = withSha(CLUSTER_DIGEST_SCRIPT);
 
 /** Lines as in digest-script.ts, one per key, in the keys' order. */
 export interface Page {
@@ -45,14 +47,25 @@ export class Reader {
   #slowCalls = 0;
   #roundTripMs: number;
   readonly #note: (text: string) => void;
+  readonly #clusterNode: boolean;
 
-  /** @param roundTripMs a bare round trip to the server, taken off what a call took where the script can't tell the time itself */
-  constructor(side: Reader['side'], abilities: Abilities, roundTripMs: number, note: (text: string) => void) {
+  /**
+   * @param roundTripMs a bare round trip to the server, taken off what a call took where the script can't tell the time itself
+   * @param clusterNode the keys may lie in several slots, all of them this node's
+   */
+  constructor(
+    side: Reader['side'],
+    abilities: Abilities,
+    roundTripMs: number,
+    note: (text: string) => void,
+    clusterNode = false,
+  ) {
     this.side = side;
     this.abilities = abilities;
     this.#scripts = abilities.eval !== undefined;
     this.#roundTripMs = roundTripMs;
     this.#note = note;
+    this.#clusterNode = clusterNode;
     if (!this.#scripts) this.#noteFallback('EVAL is not permitted');
   }
 
@@ -91,7 +104,8 @@ export class Reader {
   async #byScript(redis: Redis, keys: Buffer[], depth: Depth) {
     const { pexpiretime, fieldExpiry, memoryUsage } = this.abilities;
     const flags = [pexpiretime, fieldExpiry, memoryUsage].map((flag) => (flag ? '1' : '0'));
-    const args = [keys.length, ...keys, depth, BIG_BYTES, BUDGET_BYTES, ...flags];
+    const options = [depth, BIG_BYTES, BUDGET_BYTES, ...flags];
+    const args = this.#clusterNode ? [0, ...options, ...keys] : [keys.length, ...keys, ...options];
     const started = performance.now();
     const reply = await this.#evaluate(redis, args);
     if (!reply) return undefined;
@@ -103,11 +117,12 @@ export class Reader {
   /** EVALSHA, and EVAL where the server has not seen the script yet (SCRIPT LOAD may be refused by an ACL). */
   async #evaluate(redis: Redis, args: (string | number | Buffer)[]) {
     const name = this.abilities.eval ?? 'EVAL';
-    const call = (command: string, script: string) =>
-      ask<[Buffer, Buffer, number, number, number]>(redis, command, script, ...args);
+    const script = this.#clusterNode ? CLUSTER_SCRIPT : SCRIPT;
+    const call = (command: string, which: string) =>
+      ask<[Buffer, Buffer, number, number, number]>(redis, command, which, ...args);
     try {
-      return await call(name.replace('EVAL', 'EVALSHA'), SCRIPT_SHA).catch((error: Error) => {
-        if (/^NOSCRIPT|NOPERM.*evalsha/i.test(error.message)) return call(name, DIGEST_SCRIPT);
+      return await call(name.replace('EVAL', 'EVALSHA'), script.sha).catch((error: Error) => {
+        if (/^NOSCRIPT|NOPERM.*evalsha/i.test(error.message)) return call(name, script.text);
         throw error;
       });
     } catch (error) {

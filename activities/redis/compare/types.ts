@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Address } from '../copy/types.ts';
 
 /** What to compare and how hard. Durations in milliseconds. */
 export interface CompareOptions {
@@ -39,10 +40,11 @@ export const ALWAYS_IGNORED: readonly string[] = ['ElastiCacheMasterReplicationT
 /**
  * Makers of connections. Each call gives a new one, which the compare owns and closes; credentials, TLS and
  * retry policy are the caller's. Commands may wait in ioredis' offline queue or not, as the caller likes.
+ * With an address: to that node of the side's cluster.
  */
 export interface Connections {
-  source: () => Redis;
-  target: () => Redis;
+  source: (at?: Address) => Redis | Promise<Redis>;
+  target: (at?: Address) => Redis | Promise<Redis>;
 }
 
 export type DifferenceKind = 'missing' | 'extra' | 'type' | 'ttl' | 'value';
@@ -92,6 +94,13 @@ export interface CompareResult extends Tally {
 
 export type Phase = 'source' | 'target';
 
+export interface PassStart {
+  tally: Tally;
+  examples: number;
+  /** Of the nodes before this one; left out where there is none. */
+  keysDone?: number;
+}
+
 /** The cursor of a pass that is done: SCAN's own 0 means its start too. */
 export const PASS_END = 'end';
 
@@ -116,8 +125,17 @@ export interface CompareCheckpoint {
   /** Keys seen in this db and phase. */
   keysDone: number;
   tally: Tally;
-  /** How it stood when this pass began. */
-  passStart: { tally: Tally; examples: number };
+  /** How it stood when this pass, in a cluster that of this node, began. */
+  passStart: PassStart;
+  /** Only where a side is a cluster. */
+  cluster?: {
+    /** Digest of which node has which slots. With others, what lies before the cursor is not what lay there. */
+    topology: string;
+    /** Ids of the nodes that are done in this db and phase. */
+    done: string[];
+    /** The node that the cursor belongs to. */
+    node: string;
+  };
   /** As many of the examples as fit. */
   examples: Example[];
   notes: string[];
@@ -129,6 +147,8 @@ export interface CompareProgress {
   phase: Phase;
   /** Keys seen in this db and phase. */
   keysDone: number;
+  /** Which of the phase's nodes is being scanned, from 1. */
+  node: { at: number; of: number };
   /** Keys in this db and phase, as DBSIZE said at its start. */
   keysTotal: number;
   keysPerSecond: number;
@@ -160,7 +180,13 @@ export interface KeyState {
 
 /** What stopped a compare, in words for the operator. */
 export class CompareError extends Error {
-  readonly code: 'TARGET_NOT_IN_SYNC' | 'CONNECTION_LOST' | 'DATABASE_MISSING' | 'OPTIONS_INVALID' | 'COMMAND_REFUSED';
+  readonly code:
+    | 'TARGET_NOT_IN_SYNC'
+    | 'CONNECTION_LOST'
+    | 'DATABASE_MISSING'
+    | 'OPTIONS_INVALID'
+    | 'COMMAND_REFUSED'
+    | 'SLOTS_UNSTEADY';
   /** Whether the same call can succeed later, from its last checkpoint. */
   readonly retryable: boolean;
   constructor(code: CompareError['code'], message: string, retryable: boolean) {

@@ -7,10 +7,12 @@ import { permanent } from '../errors.ts';
 import { connectRedis, redisFailure, withRedis } from './connect.ts';
 import { CriticalLease } from './critical-lease.ts';
 import { drain } from './drain.ts';
-import { liftFence, proveWritable, raiseFence } from './fence.ts';
+import { liftFence, raiseFence } from './fence.ts';
 import { cutoverOfFence, generationOf, readFenceSettings } from './fence-record.ts';
+import { withPrimaries, type Primaries } from './primaries.ts';
 import { judgeSync, readSource, readTarget } from './replication.ts';
 import { endEarlierFencers, fencerName } from './role.ts';
+import { endEarlierFencersEverywhere, liftSourceFences, proveSourceWritableEverywhere } from './source-fence.ts';
 
 export interface FenceAndDrainInput {
   migrationId: string;
@@ -80,18 +82,25 @@ export async function fenceOfCutoverIsUp(input: {
   });
 }
 
-/** Lifts this migration's fence and proves that the source takes writes. Runs as often as it likes. */
+/**
+ * Lifts this migration's fence, on every primary of a source that is a cluster, and proves that the source takes writes.
+ * Runs as often as it likes.
+ * @throws as liftSourceFences
+ */
 export async function liftSourceFence(input: {
   migrationId: string;
   source: RedisEndpoint;
 }): Promise<{ detail: string }> {
-  return withRedis(input.source, { name: fencerName(input.migrationId) }, async (source) => {
-    await endEarlierFencers(source, input.migrationId);
-    return liftFence(source, { migration: input.migrationId });
-  });
+  const { migrationId, source } = input;
+  const lift = async (primaries: Primaries) => {
+    const settled = await endEarlierFencersEverywhere(primaries, migrationId);
+    return liftSourceFences(settled, { migration: migrationId });
+  };
+  return withPrimaries(source, 'source', fencerName(migrationId), lift, { patchy: true });
 }
 
-/** @throws cutover.Invalid with the server's reason where the source does not take writes */
+/** @throws cutover.Invalid with the server's reason where the source, or a primary of it, does not take writes */
 export async function proveSourceWritable(input: { migrationId: string; source: RedisEndpoint }): Promise<void> {
-  await withRedis(input.source, { name: `cutover:${input.migrationId}` }, proveWritable);
+  const name = `cutover:${input.migrationId}`;
+  await withPrimaries(input.source, 'source', name, proveSourceWritableEverywhere, { patchy: true });
 }

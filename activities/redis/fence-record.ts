@@ -50,7 +50,14 @@ export interface FenceRecord {
   at: string;
   /** The source's run_id: a restart lifts the fence, as CONFIG SET is not kept. */
   runId: string;
+  /**
+   * Of a cluster: what each primary had, by the node's id; there is one record, on the node that has its slot, and the
+   * values above are that node's.
+   */
+  nodes?: Record<string, FencedNode>;
 }
+
+export type FencedNode = Pick<FenceRecord, 'minReplicasToWrite' | 'minReplicasMaxLag' | 'runId'>;
 
 /** The settings' names: `min-slaves-*` before Redis 5. */
 export interface FenceSettings {

@@ -37,16 +37,20 @@ export async function raiseFence(redis: Redis, migration: string, generation: nu
   const runId = parseInfo(await redis.info('server'))['run_id'] ?? '';
   const settings = await readFenceSettings(redis);
   const since = await recordFence(redis, migration, settings, runId);
-  const value = fenceValue(generation);
-  // 0 disables the check altogether, and with it the fence.
-  if (settings.maxLag === 0) await redis.config('SET', settings.maxLagName, DEFAULT_MAX_LAG_SECONDS);
-  await redis.config('SET', settings.toWriteName, value);
+  await setFence(redis, settings, generation);
   // Of a fence that an earlier attempt raised: since then writes are held back.
   const raisedAt = since === undefined ? Date.now() : Date.parse(since);
   await proveRefusing(redis);
   // Read after the fence is up: no write that was acknowledged can be above it.
   const source = await readSource(redis);
   return { raisedAt, offset: source.offset, replid: source.replid, runId };
+}
+
+/** The settings alone: the old ones must have been recorded before. */
+export async function setFence(redis: Redis, settings: FenceSettings, generation: number): Promise<void> {
+  await redis.config('SET', settings.toWriteName, fenceValue(generation));
+  // 0 disables the check altogether, and with it the fence. Second: who lifts sees by the first that there is one to lift.
+  if (settings.maxLag === 0) await redis.config('SET', settings.maxLagName, DEFAULT_MAX_LAG_SECONDS);
 }
 
 /** @returns since when an earlier attempt's fence is up */
@@ -59,9 +63,7 @@ async function recordFence(
   const found = await readFenceRecord(redis);
   if (found) {
     if (found.migration === migration) return isFenceValue(settings.toWrite) ? found.at : undefined;
-    throw permanent(ErrorType.notOurs, `the source is fenced by the migration ${found.migration}, since ${found.at}`, {
-      remedy: `end that migration, or lift its fence: cutover unfence <its file>`,
-    });
+    throw fencedByAnother(found);
   }
   // Fenced already, and the record was lost (evicted, or flushed): it can't be written now, and opening the fence for a
   // moment to write it could let a write through after a promotion. Lifting falls back to 0 and says so.
@@ -77,10 +79,24 @@ async function recordFence(
   return undefined;
 }
 
+export function fencedByAnother({ migration, at }: FenceRecord): Error {
+  return permanent(ErrorType.notOurs, `the source is fenced by the migration ${migration}, since ${at}`, {
+    remedy: `end that migration, or lift its fence: cutover unfence <its file>`,
+  });
+}
+
+/** Which key is tried (in a cluster one of the node's own), and how the server is called in messages. */
+export interface Probe {
+  key: string;
+  where: string;
+}
+
+const PROBE: Probe = { key: `${FENCE_KEY}:probe`, where: 'the source' };
+
 /** A write that changes nothing, to see whether it is let through. */
-async function writesAreRefused(redis: Redis): Promise<boolean> {
+async function writesAreRefused(redis: Redis, key: string): Promise<boolean> {
   try {
-    await redis.del(`${FENCE_KEY}:probe`);
+    await redis.del(key);
     return false;
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('NOREPLICAS')) return true;
@@ -88,9 +104,10 @@ async function writesAreRefused(redis: Redis): Promise<boolean> {
   }
 }
 
-async function proveRefusing(redis: Redis): Promise<void> {
-  if (await writesAreRefused(redis)) return;
-  throw permanent(ErrorType.invalid, 'the source still accepts writes after min-replicas-to-write was set', {
+/** @throws cutover.Invalid where a write is accepted */
+export async function proveRefusing(redis: Redis, { key, where } = PROBE): Promise<void> {
+  if (await writesAreRefused(redis, key)) return;
+  throw permanent(ErrorType.invalid, `${where} still accepts writes after min-replicas-to-write was set`, {
     remedy: 'is it a replica, or a proxy in front of several servers? The fence must go to the primary itself',
   });
 }
@@ -115,6 +132,23 @@ export interface LiftOptions {
   generation?: number;
 }
 
+export const NOT_THIS_ATTEMPTS: LiftedFence = {
+  changed: false,
+  detail: 'the fence is not this attempt’s, it is left alone',
+};
+export const NO_FENCE: LiftedFence = {
+  changed: false,
+  detail: 'there is no fence; the source takes writes as it is set',
+};
+
+/** @throws cutover.NotOurs */
+export function refuseAnothers(record: FenceRecord | undefined, { migration }: LiftOptions): void {
+  if (!record || !migration || record.migration === migration) return;
+  throw permanent(ErrorType.notOurs, `the fence is that of the migration ${record.migration}, since ${record.at}`, {
+    remedy: `use that migration's file, or --force`,
+  });
+}
+
 /**
  * Puts the old settings back, proves that the source takes writes, and removes the record. Runs as often as it likes.
  * @throws cutover.NotOurs; cutover.Invalid where the source refuses writes for another reason, named
@@ -122,16 +156,10 @@ export interface LiftOptions {
 export async function liftFence(redis: Redis, options: LiftOptions = {}): Promise<LiftedFence> {
   const settings = await readFenceSettings(redis);
   const record = await readFenceRecord(redis);
-  if (options.generation !== undefined && settings.toWrite !== fenceValue(options.generation)) {
-    return { changed: false, detail: 'the fence is not this attempt’s, it is left alone' };
-  }
-  if (record && options.migration && record.migration !== options.migration) {
-    throw permanent(ErrorType.notOurs, `the fence is that of the migration ${record.migration}, since ${record.at}`, {
-      remedy: `use that migration's file, or --force`,
-    });
-  }
+  if (options.generation !== undefined && settings.toWrite !== fenceValue(options.generation)) return NOT_THIS_ATTEMPTS;
+  refuseAnothers(record, options);
   if (!record && !isFenceValue(settings.toWrite)) {
-    return { changed: false, detail: 'there is no fence; the source takes writes as it is set' };
+    return NO_FENCE;
   }
   if (isFenceValue(settings.toWrite)) {
     await redis.config('SET', settings.toWriteName, record?.minReplicasToWrite ?? 0);
@@ -151,12 +179,12 @@ export async function liftFence(redis: Redis, options: LiftOptions = {}): Promis
 }
 
 /** @throws cutover.Invalid with the server's reason where the source does not take writes */
-export async function proveWritable(redis: Redis): Promise<void> {
+export async function proveWritable(redis: Redis, { key, where } = PROBE): Promise<void> {
   try {
-    await redis.del(`${FENCE_KEY}:probe`);
+    await redis.del(key);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
-    throw permanent(ErrorType.invalid, `the source does not take writes: ${text}`, {
+    throw permanent(ErrorType.invalid, `${where} does not take writes: ${text}`, {
       remedy: /NOREPLICAS/.test(text)
         ? 'its own min-replicas-to-write asks for more replicas than are attached now: redis-cli CONFIG SET min-replicas-to-write 0'
         : 'redis-cli ROLE and INFO replication on the source tell why',

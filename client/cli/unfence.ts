@@ -33,10 +33,11 @@ async function unfence(file: string, options: UnfenceOptions): Promise<ExitCode>
   const target = migration.kind === 'redis-offline' ? migration.to : migration.target;
   const where = `${source.host}:${source.port}`;
   const to = 'replicationGroup' in target ? target.replicationGroup : `${target.host}:${target.port}`;
-  const question =
-    migration.kind !== 'redis-online'
-      ? `Has ${to} certainly NOT taken a write from the application? Writes to ${where} would be lost to it. Lift the fence?`
-      : `Was ${to} certainly NOT promoted? Writes to ${where} would be lost to it. Lift the fence?`;
+  // Nothing is promoted where the keys were copied to a server that was a primary from the start.
+  const isPromoted = migration.kind === 'redis-online' && migration.engine !== 'scan';
+  const question = !isPromoted
+    ? `Has ${to} certainly NOT taken a write from the application? Writes to ${where} would be lost to it. Lift the fence?`
+    : `Was ${to} certainly NOT promoted? Writes to ${where} would be lost to it. Lift the fence?`;
   if (!(await confirm(question, options.yes))) {
     note('nothing was changed');
     return ExitCode.failed;

@@ -1,0 +1,72 @@
+/**
+ * A cluster as one of its nodes sees it at this moment, also where it is not well: what lifting a fence needs. Copying and
+ * fencing ask copy/topology.ts, which refuses a cluster that is not well.
+ */
+import type { Redis } from 'ioredis';
+import { ask } from './compare/replies.ts';
+import { ALL_SLOTS, rangesText, type SlotRange } from './copy/slots.ts';
+import type { Primary } from './copy/topology.ts';
+import type { Address } from './copy/types.ts';
+import { parseInfo } from './replication.ts';
+
+/** A replica, or a node without slots. It may have been a primary, and fenced. */
+export interface OtherNode {
+  id: string;
+  at: Address;
+  /** The cluster has found that it is down. */
+  failed: boolean;
+}
+
+export interface ClusterView {
+  cluster: boolean;
+  primaries: Primary[];
+  others: OtherNode[];
+  /** As `topologyOf` makes it. */
+  signature: string;
+}
+
+type SlotNode = [Buffer | null, number, Buffer];
+
+/** @throws what the server answers */
+export async function clusterView(redis: Redis, asked: Address): Promise<ClusterView> {
+  const { cluster_enabled } = parseInfo(await redis.info('cluster'));
+  if (cluster_enabled !== '1') {
+    const id = `${asked.host}:${asked.port}`;
+    return { cluster: false, primaries: [{ id, at: asked, slots: ALL_SLOTS }], others: [], signature: id };
+  }
+  const [slots, lines] = await Promise.all([
+    ask<[number, number, SlotNode, ...SlotNode[]][]>(redis, 'CLUSTER', 'SLOTS'),
+    ask<Buffer>(redis, 'CLUSTER', 'NODES'),
+  ]);
+  // A node that does not know its own address leaves it out: it is the one that was asked.
+  const addressOf = ([host, port]: SlotNode): Address => ({ host: host?.toString() || asked.host, port });
+  const byId = new Map<string, Primary & { slots: SlotRange[] }>();
+  const replicas = new Map<string, Address>();
+  for (const [from, to, primary, ...rest] of slots.toSorted((a, b) => a[0] - b[0])) {
+    const id = primary[2].toString();
+    const known = byId.get(id) ?? { id, at: addressOf(primary), slots: [] };
+    known.slots.push([from, to]);
+    byId.set(id, known);
+    for (const replica of rest) replicas.set(replica[2].toString(), addressOf(replica));
+  }
+  const others: OtherNode[] = [];
+  for (const line of lines.toString().split('\n')) {
+    const [id, address = '', flags = ''] = line.split(' ');
+    if (!id || byId.has(id) || /handshake|noaddr/.test(flags)) continue;
+    const at = replicas.get(id) ?? parseAddress(address, asked.host);
+    others.push({ id, at, failed: flags.split(',').includes('fail') });
+  }
+  const primaries = [...byId.values()];
+  const signature = primaries
+    .map(({ id, slots: of }) => `${id} ${rangesText(of)}`)
+    .sort()
+    .join('; ');
+  return { cluster: true, primaries, others, signature };
+}
+
+/** `ip:port@busport,hostname`; an IPv6 address has colons of its own. */
+function parseAddress(text: string, asked: string): Address {
+  const [address = ''] = text.split('@');
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon) || asked, port: Number(address.slice(colon + 1)) };
+}

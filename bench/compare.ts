@@ -1,7 +1,7 @@
 /**
  * Compare of two Redis servers against the plain loop everybody writes: SCAN COUNT 1000, a pipeline of TYPE, PTTL and DUMP on both
  * sides, equality of the bytes (facts/performance.md, Redis). Peer and product run in turn in the same run, on the same
- * two servers, and the ratio of the medians counts.
+ * two servers, and the ratio of the medians counts. RedisFullCheck (every value, one direction) runs with them where it is found.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import { ask } from '../activities/redis/compare/replies.ts';
 import type { CompareOptions, CompareResult } from '../activities/redis/compare/types.ts';
 import { startRedis } from '../sandbox/runtime/redis.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
+import { fullCheck, peer } from './redis-peers.ts';
 import { figure, median, type Bench, type BenchResult } from './result.ts';
 
 const KEYS = 520_000;
@@ -147,9 +148,10 @@ function mustBeEqual(result: CompareResult, keys: number): void {
   throw new Error(`the compare is wrong: ${JSON.stringify(result)} of ${keys} equal keys`);
 }
 
-async function speed(count: number): Promise<BenchResult[]> {
+async function speed(count: number, say: (text: string) => void): Promise<BenchResult[]> {
+  const program = peer('REDIS_FULL_CHECK', say);
   return withServers(count, async (source, target) => {
-    const [peerRates, rates]: [number[], number[]] = [[], []];
+    const [peerRates, checkRates, rates]: [number[], number[], number[]] = [[], [], []];
     for (let round = 0; round < ROUNDS; round++) {
       const [left, right] = [source.connect(), target.connect()];
       let started = performance.now();
@@ -161,6 +163,10 @@ async function speed(count: number): Promise<BenchResult[]> {
       const result = await product(source.port, target.port);
       rates.push((result.keysCompared / (performance.now() - started)) * 1000);
       mustBeEqual(result, count);
+      if (program === undefined) continue;
+      started = performance.now();
+      await fullCheck(program, join(source.dir, `full-check-${round}`), source, target);
+      checkRates.push((count / (performance.now() - started)) * 1000);
     }
     const ratio = median(rates) / median(peerRates);
     return [
@@ -173,9 +179,17 @@ async function speed(count: number): Promise<BenchResult[]> {
         target: `≥ ${LEAST_RATIO}`,
         pass: ratio >= LEAST_RATIO,
       },
+      ...(program === undefined ? [] : besideFullCheck(count, median(rates), median(checkRates))),
     ];
   });
 }
 
+function besideFullCheck(count: number, rate: number, checkRate: number): BenchResult[] {
+  return [
+    figure(`RedisFullCheck, one direction, ${count} keys with values`, checkRate, 'keys/s'),
+    { name: 'cutover ÷ RedisFullCheck', value: Math.round((rate / checkRate) * 100) / 100, unit: '×' },
+  ];
+}
+
 /** About a minute on two cores. */
-export const run: Bench = ({ quick }) => speed(quick ? QUICK_KEYS : KEYS);
+export const run: Bench = ({ quick, say }) => speed(quick ? QUICK_KEYS : KEYS, say);

@@ -6,8 +6,10 @@ import type { CopyTotals } from '../../../spec/redis-copy.ts';
 import { ask } from '../compare/replies.ts';
 import { printable } from '../compare/key-names.ts';
 import { PutRight } from './put-right.ts';
-import { UNASKED, dumpsOf, sameState, sizesOf } from './read-keys.ts';
+import { UNASKED, bytesOf, inBatches, sameState, sizesOf } from './read-keys.ts';
 import type { Dumped, Sized } from './read-keys.ts';
+import { readAgain, readByScript, wholeOf } from './read-script.ts';
+import type { Reading } from './read-script.ts';
 import { rebuild } from './rebuild.ts';
 import type { Server } from './server.ts';
 import { slotsMoved, writeKeys } from './target.ts';
@@ -18,7 +20,7 @@ import type { CopyOptions } from './types.ts';
 
 /** What one round of DUMPs may bring into our memory. */
 const BATCH_BYTES = 4 * 1024 * 1024;
-const BATCH_KEYS = 200;
+const BATCH_KEYS = 250;
 
 export interface CopierContext {
   target: Target;
@@ -105,39 +107,38 @@ export class Copier {
   /** @returns bytes that went by DUMP; what is rebuilt is paced page by page */
   async #copyMine(server: Server, db: number, keys: readonly Buffer[], paced: Paced): Promise<number> {
     const { options, onStream } = this.#context;
-    const redis = await server.db(db);
-    const sizes = await sizesOf(server, redis, keys, onStream !== undefined);
-    let batch: Sized[] = [];
     let bytes = 0;
-    let all = 0;
-    for (const sized of sizes) {
-      if (sized.type === 'stream') onStream?.(server, db, sized.key);
-      const pages = sized.type !== 'none' && (this.#tooOld || sized.bytes > options.bigKeyBytes);
-      if (pages) {
-        await this.#rebuild(server, db, sized, paced);
-        continue;
-      }
-      if (bytes + sized.bytes > BATCH_BYTES && batch.length > 0) {
-        await this.#byDump(server, db, batch, bytes, paced);
-        batch = [];
-        all += bytes;
-        bytes = 0;
-      }
-      batch.push(sized);
-      bytes += sized.type === 'none' ? 0 : sized.bytes;
+    for (let from = 0; from < keys.length;) {
+      const readings = await this.#read(server, db, keys.slice(from), paced);
+      from += readings.length;
+      for (const { type, key } of readings) if (type === 'stream') onStream?.(server, db, key);
+      const tooOld = this.#tooOld;
+      const paged = (one: Reading) => one.type !== 'none' && (tooOld || one.bytes > options.bigKeyBytes);
+      // The small ones first: some have been read already, and grow old while a large one is paged through.
+      const small = readings.filter((one) => !paged(one));
+      for (const batch of inBatches(small, BATCH_BYTES)) bytes += await this.#byDump(server, db, batch, paced);
+      for (const one of readings.filter(paged)) await this.#rebuild(server, db, one, paced);
     }
-    if (batch.length > 0) await this.#byDump(server, db, batch, bytes, paced);
-    return all + bytes;
+    return bytes;
   }
 
-  async #byDump(server: Server, db: number, batch: readonly Sized[], bytes: number, paced: Paced): Promise<void> {
-    const { target, totals, options } = this.#context;
+  /** Of the first keys, as many as may be read at a time: sizes, and what is small with itself. */
+  async #read(server: Server, db: number, keys: readonly Buffer[], paced: Paced): Promise<Reading[]> {
+    const { options, onStream } = this.#context;
     const redis = await server.db(db);
-    const dumps = await dumpsOf(
-      server,
-      redis,
-      batch.map(({ key }) => key),
-    );
+    const types = onStream !== undefined;
+    const wanted = { types, largest: options.bigKeyBytes };
+    // What is followed may be behind a fence by CLIENT PAUSE, under which EVAL hangs, and EVAL_RO (7.0) does not.
+    const fit = paced !== UNPACED || server.abilities.eval === 'EVAL_RO';
+    // What is rebuilt need not be dumped.
+    const byScript = fit && !this.#tooOld ? await readByScript(server, redis, keys, wanted) : undefined;
+    return byScript ?? sizesOf(server, redis, keys, types);
+  }
+
+  async #byDump(server: Server, db: number, batch: readonly Reading[], paced: Paced): Promise<number> {
+    const { target, totals, options } = this.#context;
+    const bytes = bytesOf(batch);
+    const dumps = await wholeOf(server, await server.db(db), batch);
     const groups = target.group(dumps, ({ key }) => key);
     const tooNew: Buffer[] = [];
     await Promise.all(
@@ -157,12 +158,13 @@ export class Copier {
       const sized = batch.find((one) => one.key.equals(key));
       if (sized) await this.#rebuild(server, db, sized, paced);
     }
+    return bytes;
   }
 
   /** Mode `keep`: nobody tells us what was changed between our reading and our writing. */
   async #lookAgain(server: Server, to: Server, db: number, restored: readonly Dumped[]): Promise<void> {
     if (restored.length === 0) return;
-    const again = await dumpsOf(
+    const again = await readAgain(
       server,
       await server.db(db),
       restored.map(({ key }) => key),

@@ -63,6 +63,25 @@ async function sizesByLength(redis: Redis, keys: readonly Buffer[]): Promise<Siz
   });
 }
 
+/** Memory at the source, of those that are there. */
+export const bytesOf = (keys: readonly Sized[]): number =>
+  keys.reduce((sum, { type, bytes }) => sum + (type === 'none' ? 0 : bytes), 0);
+
+/** In their order, each batch of at most so many bytes; a key that is larger is one by itself. */
+export function inBatches<T extends Sized>(keys: readonly T[], mostBytes: number): T[][] {
+  const batches: T[][] = [];
+  let bytes = Infinity;
+  for (const one of keys) {
+    if (bytes + one.bytes > mostBytes) {
+      batches.push([]);
+      bytes = 0;
+    }
+    batches.at(-1)?.push(one);
+    bytes += one.bytes;
+  }
+  return batches;
+}
+
 /** Value and expiry of each key, in one go. A key that changes in between is touched again, and copied again. */
 export async function dumpsOf(server: Server, redis: Redis, keys: readonly Buffer[]): Promise<Dumped[]> {
   const exact = server.abilities.pexpiretime;

@@ -19,20 +19,23 @@ export interface ReconcileContext extends ScanContext {
 /** An expiry that was computed from PTTL is off by as long as the call took. */
 const PTTL_TOLERANCE_MS = 1000;
 
-/**
- * The keys whose type, expiry or value differ between source and target as they are now.
- * @param large whether a value too large to digest counts as differing
- */
-export async function differing(
+export interface Compared {
+  /** Type, expiry or value differ between source and target as they are now. */
+  differ: Buffer[];
+  /** Nothing differs but perhaps the value, which is too large to digest. */
+  large: Buffer[];
+}
+
+/** Compares keys by digests. @throws what the connections throw */
+export async function compareKeys(
   target: Target,
   server: Server,
   db: number,
   keys: readonly Buffer[],
   depth: Depth,
-  large: boolean,
-): Promise<Buffer[]> {
-  if (keys.length === 0) return [];
-  const differ: Buffer[] = [];
+): Promise<Compared> {
+  const found: Compared = { differ: [], large: [] };
+  if (keys.length === 0) return found;
   const source = await server.db(db);
   for (const [to, group] of target.group(keys, (key) => key)) {
     const exact = server.abilities.pexpiretime && to.abilities.pexpiretime;
@@ -47,12 +50,29 @@ export async function differing(
     for (const [i, key] of group.entries()) {
       const [s, t] = [sources[i], targets[i]];
       if (!s || !t) throw new Error('copy: a key’s state is missing in a reading');
-      const big = large && (s.digest === TOO_LARGE || t.digest === TOO_LARGE);
+      const large = s.digest === TOO_LARGE || t.digest === TOO_LARGE;
       const [timedS, timedT] = [Object.assign(s, { nowMs: there.nowMs }), Object.assign(t, { nowMs: here.nowMs })];
-      if (big || !judge.same(timedS, timedT)) differ.push(key);
+      if (!judge.same(timedS, timedT)) found.differ.push(key);
+      else if (large) found.large.push(key);
     }
   }
-  return differ;
+  return found;
+}
+
+/**
+ * The keys that differ between source and target as they are now.
+ * @param large whether a value too large to digest counts as differing
+ */
+export async function differing(
+  target: Target,
+  server: Server,
+  db: number,
+  keys: readonly Buffer[],
+  depth: Depth,
+  large: boolean,
+): Promise<Buffer[]> {
+  const found = await compareKeys(target, server, db, keys, depth);
+  return large ? [...found.differ, ...found.large] : found.differ;
 }
 
 /** One pass over what is dirty of a node. @throws CopyError, and what the connections throw */

@@ -6,6 +6,7 @@ import type { Dumped } from './read-keys.ts';
 import type { Server } from './server.ts';
 import { SLOTS, slotOf } from './slots.ts';
 import { CopyError } from './types.ts';
+import { writeByScript } from './write-script.ts';
 
 export class Target {
   readonly servers: readonly Server[];
@@ -49,12 +50,20 @@ export interface Written {
 
 export const TOO_NEW = /DUMP payload version or checksum/i;
 
+/** RESTORE takes the time at which a key expires, not only what is left of it. */
+const knowsAbsTtl = (server: Server): boolean => Number(server.version.split('.')[0]) >= 5;
+
+/** What RESTORE is given as expiry; 0 = never. */
+function ttlFor(absolute: boolean, expireAt: number): number {
+  // An expiry that has just passed must not become "never", which 0 is.
+  return expireAt === 0 ? 0 : absolute ? expireAt : Math.max(1, expireAt - Date.now());
+}
+
 /** RESTORE, or UNLINK of what is gone. */
 export function writeCommand(server: Server, { key, dump, expireAt }: Dumped, keep: boolean): Command {
   if (dump === null) return ['UNLINK', key];
-  const absolute = Number(server.version.split('.')[0]) >= 5;
-  // An expiry that has just passed must not become "never", which 0 is.
-  const ttl = expireAt === 0 ? 0 : absolute ? expireAt : Math.max(1, expireAt - Date.now());
+  const absolute = knowsAbsTtl(server);
+  const ttl = ttlFor(absolute, expireAt);
   return ['RESTORE', key, ttl, dump, ...(keep ? [] : ['REPLACE']), ...(absolute && ttl > 0 ? ['ABSTTL'] : [])];
 }
 
@@ -65,9 +74,12 @@ export async function writeKeys(
   items: readonly Dumped[],
   keep: boolean,
 ): Promise<Written> {
-  const written: Written = { tooNew: [], restored: [], deleted: 0, kept: 0 };
   // What is gone on the source may have been made anew on the target, by others.
-  const sent = keep ? items.filter(({ dump }) => dump !== null) : items;
+  const wanted = keep ? items.filter(({ dump }) => dump !== null) : items;
+  const absolute = knowsAbsTtl(server);
+  const expiryOf = ({ expireAt }: Dumped) => ttlFor(absolute, expireAt);
+  const { left: sent, ...done } = await writeByScript(server, redis, wanted, { keep, absolute, expiryOf });
+  const written: Written = { tooNew: [], ...done };
   const pipeline = redis.pipeline();
   for (const item of sent) {
     const [name, ...args] = writeCommand(server, item, keep);

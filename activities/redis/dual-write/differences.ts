@@ -1,6 +1,6 @@
 /** Which of some keys differ between the authority and the other server: type, expiry and value, the large ones as well. */
 import { compareDeep } from '../compare/deep.ts';
-import { differing } from '../copy/reconcile.ts';
+import { compareKeys, differing } from '../copy/reconcile.ts';
 import type { Server } from '../copy/server.ts';
 import type { DualSession } from './session.ts';
 
@@ -20,17 +20,10 @@ async function ofServer(session: DualSession, server: Server, db: number, keys: 
   const { other } = session;
   // The cheap look first. It also finds what is equal and only laid out differently, and what is too large to digest.
   const doubtful = await differing(other, server, db, keys, 'quick', true);
-  if (doubtful.length === 0) return [];
-  const differ = new Set(names(await differing(other, server, db, doubtful, 'full', false)));
-  const orLarge = await differing(other, server, db, doubtful, 'full', true);
-  for (const key of orLarge) {
-    const name = key.toString('latin1');
-    if (!differ.has(name) && (await isLargeAndDiffers(session, server, db, key))) differ.add(name);
-  }
-  return doubtful.filter((key) => differ.has(key.toString('latin1')));
+  const { differ, large } = await compareKeys(other, server, db, doubtful, 'full');
+  for (const key of large) if (await isLargeAndDiffers(session, server, db, key)) differ.push(key);
+  return differ;
 }
-
-const names = (keys: readonly Buffer[]) => keys.map((key) => key.toString('latin1'));
 
 /** Page by page. What could not be compared counts as differing: it must not count as equal. */
 async function isLargeAndDiffers(session: DualSession, server: Server, db: number, key: Buffer): Promise<boolean> {

@@ -10,7 +10,7 @@ import { rdbBucket, rdbFrom } from './redis-rdb.ts';
 import { awsSettings, duration, redisEndpoint, replicationGroupId, type RedisEndpoint } from './values.ts';
 
 const NO_SHARDS =
-  'expected no cluster mode: keys in shards are not compared one by one by this kind. With keepRdb: true its RDB can be restored to shards by kind: elasticache-restore, from: { s3: […] }';
+  'expected no cluster mode: this kind restores to one shard only. With keepRdb: true its RDB can be restored to shards by kind: elasticache-restore, from: { s3: […] }';
 
 const to = elasticacheRestore.shape.to.unwrap().extend({
   replicationGroup: replicationGroupId.describe('the new group'),

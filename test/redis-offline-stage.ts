@@ -28,6 +28,8 @@ export class OfflineScene {
   readonly aws: Aws;
   readonly s3: S3Client;
   worker!: WorkerProcess;
+  /** Given to its workers, over what leads them to its AWS. */
+  private env: Record<string, string> = {};
 
   private constructor(stage: Stage, aws: Aws) {
     this.stage = stage;
@@ -35,17 +37,19 @@ export class OfflineScene {
     this.s3 = new S3Client({ ...clientSettings(aws), forcePathStyle: true });
   }
 
-  static async open(): Promise<OfflineScene> {
+  /**
+   * @param environment of its workers, made once AWS is up
+   */
+  static async open(environment?: (scene: OfflineScene) => Promise<Record<string, string>>): Promise<OfflineScene> {
     const stage = await Stage.open();
     try {
-      const moto = await startMoto({ dir: join(stage.dir, 'moto') });
-      stage.endLater(moto, () => moto.stop());
+      const forward = await moto(stage);
       const { path } = await ensureTool('redis-server');
-      const aws = await startAws({ dir: join(stage.dir, 'aws'), redisServer: path, forward: moto.url });
+      const aws = await startAws({ dir: join(stage.dir, 'aws'), redisServer: path, forward });
       stage.endLater(aws, () => aws.stop());
       const scene = new OfflineScene(stage, aws);
       await scene.s3.send(new CreateBucketCommand({ Bucket: BUCKET }));
-      await scene.switchAcls('BucketOwnerPreferred');
+      scene.env = (await environment?.(scene)) ?? {};
       await scene.begin();
       return scene;
     } catch (error) {
@@ -63,11 +67,12 @@ export class OfflineScene {
   async begin(): Promise<void> {
     this.aws.control.reset();
     this.aws.control.setTiming({ creating: 100, deleting: 100 });
+    await this.switchAcls('BucketOwnerPreferred');
     if (!this.worker || this.worker.exit) await this.newWorker();
   }
 
   async newWorker(): Promise<void> {
-    this.worker = await this.stage.worker(workerEnvironment(this.aws));
+    this.worker = await this.stage.worker({ ...workerEnvironment(this.aws), ...this.env });
   }
 
   async close(): Promise<void> {
@@ -75,15 +80,20 @@ export class OfflineScene {
     await this.stage.close();
   }
 
-  /** @returns the migration, and the name of its new group: another one in each attempt of a test */
+  /**
+   * @param before is told its new group's name before it begins
+   * @returns the migration, and the name of its new group: another one in each attempt of a test
+   */
   async start(
     id: string,
     source: RedisServer,
     more: Record<string, unknown> = {},
     to: Record<string, unknown> = {},
+    before: (group: string) => void = () => {},
   ): Promise<{ handle: MigrationHandle; group: string; migration: Record<string, unknown> }> {
     await endFirstAttempt(this.stage.client, id);
     const group = named(`${id}-new`);
+    before(group);
     const migration = {
       kind: 'redis-offline',
       id,
@@ -151,6 +161,12 @@ export class OfflineScene {
     off();
     await this.newWorker();
   }
+}
+
+async function moto(stage: Stage): Promise<string> {
+  const running = await startMoto({ dir: join(stage.dir, 'moto') });
+  stage.endLater(running, () => running.stop());
+  return running.url;
 }
 
 export const parked = (handle: MigrationHandle) =>

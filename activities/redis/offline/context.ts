@@ -1,5 +1,5 @@
 /** What the checks of `redis-offline` look at. */
-import { redisOnline } from '../../../spec/kind-redis-online.ts';
+import { withElastiCache } from '../../../spec/kind-redis-online.ts';
 import { restoreOf, type RedisOffline } from '../../../spec/kind-redis-offline.ts';
 import { rdbArn, rdbObject } from '../../../spec/redis-rdb.ts';
 import type { RestoreContext } from '../../elasticache/restore-checks.ts';
@@ -27,22 +27,20 @@ export function offlineContext(migration: RedisOffline, moment: OfflineContext['
   const absent = (): never => {
     throw new CannotCheck(`${to.replicationGroup} is not there yet`);
   };
+  const online = withElastiCache.parse({
+    kind: 'redis-online',
+    engine: 'elasticache',
+    id,
+    source: endpoint,
+    target: { replicationGroup: to.replicationGroup },
+  });
   const arn = rdbArn(rdbObject(s3, { migrationId: id, run: 'preflight' }));
   return {
     migration,
     moment,
     source,
     online: {
-      migration: {
-        ...redisOnline.parse({
-          kind: 'redis-online',
-          engine: 'elasticache',
-          id,
-          source: endpoint,
-          target: { replicationGroup: to.replicationGroup },
-        }),
-        compare,
-      },
+      migration: { ...online, compare },
       moment: moment === 'start' ? 'before-attach' : 'before-fence',
       source,
       // What is asked of it says that it can't be asked: the checks of a source do without.

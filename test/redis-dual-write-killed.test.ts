@@ -5,7 +5,8 @@
 import { array, constantFrom, integer, record, sample } from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { openDualScene, verdictOf, withRedis, type Instance } from './stage/dual-write.ts';
+import { openDualScene, withRedis, type Instance } from './stage/dual-write.ts';
+import { verdictOf } from './stage/dual-write-verdict.ts';
 import { atGate, isDone, Stage, untilStatus } from './stage/stage.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 

@@ -5,7 +5,8 @@ import { ControlKey } from '../activities/redis/dual-write/control.ts';
 import { retireGone } from '../activities/redis/dual-write/instances.ts';
 import { dualClientName, dualKeys, encodeInstance, noControl } from '../spec/dual-write.ts';
 import { redisDualWrite } from '../spec/kind-redis-dual-write.ts';
-import { openDualScene, verdictOf, withRedis } from './stage/dual-write.ts';
+import { openDualScene, withRedis } from './stage/dual-write.ts';
+import { verdictOf } from './stage/dual-write-verdict.ts';
 import { stage as clusters, type Stage as Clusters } from './stage/redis-copy.ts';
 import { atGate, isDone, Stage, until, untilStatus } from './stage/stage.ts';
 

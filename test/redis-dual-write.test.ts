@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { MigrationHandle } from '../client/index.ts';
 import { dualKeys } from '../spec/dual-write.ts';
 import type { MigrationStatus } from '../spec/status.ts';
-import { openDualScene, startStubborn, verdictOf, withRedis, type DualScene } from './stage/dual-write.ts';
+import { openDualScene, startStubborn, withRedis, type DualScene } from './stage/dual-write.ts';
+import { verdictOf } from './stage/dual-write-verdict.ts';
 import { atGate, isDone, Stage, until, untilStatus } from './stage/stage.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 

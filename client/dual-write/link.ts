@@ -2,12 +2,13 @@
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { Cluster } from 'ioredis';
+import type { Cluster, RedisOptions } from 'ioredis';
 import type { DualSide } from '../../spec/dual-write.ts';
 import { call, toCommand } from './call.ts';
 import type { Call } from './call.ts';
 import { timedOut } from './errors.ts';
 import type { Server } from './options.ts';
+import { resetConnection, TlsConnector } from './tls-connector.ts';
 
 export type Client = Redis | Cluster;
 /** watch: WATCH and its EXEC, because every EXEC of another write on the same connection would end the watch. */
@@ -143,10 +144,11 @@ export class Link {
     let late: Promise<void> | undefined;
     const timeout = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => {
+        // First, or the answer would be how the connection ended.
+        reject(timedOut(name, this.side, timeoutMs));
         cut(client);
         // The cut ends it; a cluster's client may be about to send it again, for a moment.
         late = Promise.race([settled, delay(timeoutMs, undefined, { ref: false })]);
-        reject(timedOut(name, this.side, timeoutMs));
       }, timeoutMs);
     });
     void settled.then(() => clearTimeout(timer));
@@ -170,12 +172,16 @@ export class Link {
         scaleReads: 'master',
         retryDelayOnFailover: 0, // more than 0 sends a write again whose connection was lost
         clusterRetryStrategy: STRICT.retryStrategy,
-        redisOptions: { connectionName: this.clientName, maxRetriesPerRequest: 0 },
+        redisOptions: {
+          connectionName: this.clientName,
+          maxRetriesPerRequest: 0,
+          ...connectorFor((server as Cluster).options.redisOptions ?? {}),
+        },
       });
     }
     if ('duplicate' in server && typeof server.duplicate === 'function')
-      return (server as Redis).duplicate({ ...options, db });
-    return new Redis({ ...(server as object), ...options, db });
+      return (server as Redis).duplicate({ ...options, ...connectorFor((server as Redis).options), db });
+    return new Redis({ ...(server as object), ...options, ...connectorFor(server as RedisOptions), db });
   }
 
   private async greet(client: Client): Promise<void> {
@@ -204,16 +210,15 @@ export class Link {
   }
 }
 
+/** Ours for TLS, unless the application has one of its own, or finds its server by sentinels. */
+const connectorFor = ({ tls, sentinels, Connector }: RedisOptions): Pick<RedisOptions, 'Connector'> =>
+  tls && !sentinels && !Connector ? { Connector: TlsConnector } : {};
+
 /** By RST: what is still in our buffer must not arrive once the network heals. */
 function cut(client: Client): void {
   const nodes = 'nodes' in client ? client.nodes('all') : [client];
   for (const node of nodes) {
-    const stream = (node as unknown as { stream?: Socket }).stream;
-    try {
-      stream?.resetAndDestroy();
-    } catch {
-      stream?.destroy(); // TLS and unix sockets have no reset
-    }
+    resetConnection((node as unknown as { stream?: Socket }).stream);
   }
 }
 

@@ -3,7 +3,7 @@
  * about to be made and every one that was acknowledged is written to a file before and after it, so that what was
  * acknowledged is known whenever the process is killed. Every value is read back at once, and a stale one is written down too.
  */
-import { openSync, writeSync } from 'node:fs';
+import { openSync, readFileSync, writeSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 import { DualWriteRedis } from '../../client/dual-write/index.ts';
@@ -15,6 +15,9 @@ export interface DualAppServer {
   password?: string;
   /** The port is that of one node of it. */
   cluster?: boolean;
+  /** Over TLS, with this file as the only CA. */
+  ca?: string;
+  db?: number;
 }
 
 export interface DualAppSettings {
@@ -27,12 +30,18 @@ export interface DualAppSettings {
   clients: number;
   /** Writes per second of all clients together. */
   rate: number;
+  /** A hash: two in three of the writes set a field of it, one in three deletes one. */
+  big?: { key: string; fields: number };
 }
 
 const settings = JSON.parse(process.argv[2]!) as DualAppSettings;
 const log = openSync(settings.log, 'a');
 const note = (...words: (string | number)[]) => writeSync(log, `${words.join(' ')}\n`);
-const client = ({ cluster, ...at }: DualAppServer) => (cluster ? new Cluster([at], { lazyConnect: true }) : at);
+const client = ({ cluster, ca, host, port, ...more }: DualAppServer) => {
+  const options = { ...more, ...(ca === undefined ? {} : { tls: { ca: readFileSync(ca, 'utf8') } }) };
+  if (!cluster) return { host, port, ...options };
+  return new Cluster([{ host, port }], { lazyConnect: true, redisOptions: options });
+};
 const redis = new DualWriteRedis({
   id: settings.id,
   instance: settings.instance,
@@ -45,6 +54,25 @@ const redis = new DualWriteRedis({
 let last = Date.now() * 1000;
 const next = () => (last += 1);
 const POOL = 40;
+const HSET = "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
+
+/** Each client has fields of its own, so that what was acknowledged last is what has to be there. */
+async function writeBig({ key, fields }: { key: string; fields: number }, number: number): Promise<void> {
+  for (let turn = 0; ; turn++) {
+    const began = performance.now();
+    const field = `field-${((turn * 7919 * settings.clients) % fields) + number}`;
+    const value = turn % 3 === 2 ? '-' : String(next());
+    note('try', 'field', field, value);
+    try {
+      await (value === '-' ? redis.hdel(key, field) : redis.hset(key, field, value));
+      note('ack', 'field', field, value);
+    } catch (error) {
+      note('error', (error as Error).message.replaceAll(/\s+/g, ' ').slice(0, 200));
+      await delay(20);
+    }
+    await delay(Math.max(0, (1000 * settings.clients) / settings.rate - (performance.now() - began)));
+  }
+}
 
 async function write(number: number): Promise<void> {
   // In one slot: a transaction has two of its keys.
@@ -54,7 +82,7 @@ async function write(number: number): Promise<void> {
     const seq = next();
     const key = `${mine}:${turn % POOL}`;
     try {
-      const kind = turn % 4;
+      const kind = turn % 5;
       if (kind === 0) {
         note('try', 'set', key, seq);
         await redis.set(key, String(seq), 'EX', 3600);
@@ -70,6 +98,11 @@ async function write(number: number): Promise<void> {
         note('try', 'push', `${mine}:list`, seq);
         await redis.rpush(`${mine}:list`, String(seq));
         note('ack', 'push', `${mine}:list`, seq);
+      } else if (kind === 3) {
+        // What a script did goes over by DUMP and RESTORE; an older server refuses that, and it is left to the repair.
+        note('try', 'hash', `${mine}:scripted`, seq);
+        await redis.eval(HSET, 1, `${mine}:scripted`, String(turn % 100), String(seq));
+        note('ack', 'hash', `${mine}:scripted`, seq);
       } else {
         note('try', 'hash', `${mine}:hash`, seq);
         await redis
@@ -92,4 +125,6 @@ process.on('SIGTERM', () => {
   void redis.close().finally(() => process.exit(0));
 });
 note('start', settings.instance, process.pid);
-await Promise.all(Array.from({ length: settings.clients }, (_, number) => write(number)));
+const { big } = settings;
+const writer = big ? (number: number) => writeBig(big, number) : write;
+await Promise.all(Array.from({ length: settings.clients }, (_, number) => writer(number)));

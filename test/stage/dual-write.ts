@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Cluster, Redis } from 'ioredis';
+import { Cluster, type Redis } from 'ioredis';
 import { parse } from 'yaml';
 import { startMigration, type MigrationHandle } from '../../client/index.ts';
 import { fillRedis } from '../../sandbox/app/fill.ts';
@@ -39,9 +39,10 @@ export interface DualScene {
   target: RedisServer;
   migration: Record<string, unknown>;
   start(): Promise<MigrationHandle>;
-  instance(name: string): Promise<Instance>;
-  /** Of all instances, those that were killed as well. */
-  seen(): string[][];
+  /** @param more of its settings over those of the scene; `both` goes to either server */
+  instance(name: string, more?: Partial<DualAppSettings> & { both?: Partial<DualAppServer> }): Promise<Instance>;
+  /** Of all instances, those that were killed as well; or of one. */
+  seen(name?: string): string[][];
   control(): Promise<Record<string, string>>;
   /** Second writes that the living instances have left to the repair. */
   recorded(): Promise<number>;
@@ -58,8 +59,10 @@ export async function openDualScene(
     /** Laid over the example file, as it stands, rather than over settings for a quick test. */
     example?: boolean;
     servers?: { source?: Partial<StartRedisOptions>; target?: Partial<StartRedisOptions> };
-    /** A node of a cluster, in place of a server of its own. */
+    /** A node of a cluster, in place of a target of its own. */
     cluster?: RedisServer;
+    /** The same for the source; `prepare` has to fill it. */
+    sourceCluster?: RedisServer;
     /** Given to the application beside the addresses. */
     app?: { source?: Partial<DualAppServer>; target?: Partial<DualAppServer> };
     /** Runs with both servers up; fills the source. */
@@ -68,7 +71,7 @@ export async function openDualScene(
 ): Promise<DualScene> {
   const { id } = options;
   const [source, target] = await Promise.all([
-    stage.redis(options.servers?.source),
+    options.sourceCluster ?? stage.redis(options.servers?.source),
     options.cluster ?? stage.redis(options.servers?.target),
   ]);
   if (options.prepare) await options.prepare({ source, target });
@@ -76,6 +79,9 @@ export async function openDualScene(
   const at = ({ host, port }: RedisServer) => ({ host, port });
   const running = new Set<Instance>();
   const logs: string[] = [];
+  const logOf = (name: string) => join(stage.dir, `${id}-${name}.log`);
+  const withSource = <T>(use: (redis: Redis | Cluster) => Promise<T>): Promise<T> =>
+    options.sourceCluster ? withCluster(source, use) : withRedis(source, use);
   const migration = {
     ...(options.example ? (parse(readFileSync(EXAMPLE, 'utf8')) as object) : QUICK),
     id,
@@ -93,17 +99,18 @@ export async function openDualScene(
       await endFirstAttempt(stage.client, id);
       return startMigration(stage.client, { migration: migration as never });
     },
-    instance: async (name) => {
-      const log = join(stage.dir, `${id}-${name}.log`);
+    instance: async (name, { both, ...more } = {}) => {
+      const log = logOf(name);
       if (!logs.includes(log)) logs.push(log);
       const settings: DualAppSettings = {
         id,
         instance: name,
-        source: { ...at(source), ...options.app?.source },
-        target: { ...at(target), ...options.app?.target },
+        source: { ...at(source), ...options.app?.source, ...both },
+        target: { ...at(target), ...options.app?.target, ...both },
         log,
         clients: 2,
         rate: options.rate ?? 200,
+        ...more,
       };
       const process = spawn(globalThis.process.execPath, ['--import', 'tsx', APP, JSON.stringify(settings)], {
         stdio: ['ignore', 'inherit', 'inherit'],
@@ -125,15 +132,18 @@ export async function openDualScene(
       if (process.exitCode !== null) throw new Error(`instance ${name} ended with ${process.exitCode}`);
       return one;
     },
-    seen: () => logs.flatMap((log) => linesOf(log)),
-    control: async () => withRedis(source, (redis) => redis.hgetall(dualKeys(id).phase)),
+    seen: (name) => (name === undefined ? logs : [logOf(name)]).flatMap((log) => linesOf(log)),
+    control: async () => withSource((redis) => redis.hgetall(dualKeys(id).phase)),
     recorded: async () => {
-      const known = await withRedis(source, (redis) => redis.hvals(dualKeys(id).instances));
+      const known = await withSource((redis) => redis.hvals(dualKeys(id).instances));
       return known.reduce((sum, text) => sum + (JSON.parse(text) as DualInstance).recorded, 0);
     },
     close: async () => {
       await Promise.all([...running].map((one) => one.end('SIGKILL')));
-      await Promise.all([source.stop(), ...(options.cluster ? [] : [target.stop()])]);
+      await Promise.all([
+        ...(options.sourceCluster ? [] : [source.stop()]),
+        ...(options.cluster ? [] : [target.stop()]),
+      ]);
     },
   };
   stage.endLater(scene, () => Promise.all([...running].map((one) => one.end('SIGKILL'))));
@@ -149,65 +159,28 @@ const linesOf = (log: string): string[][] =>
     : [];
 const acksIn = (log: string) => linesOf(log).filter(([what]) => what === 'ack').length;
 
-export interface Verdict {
-  acknowledged: number;
-  /** Acknowledged, and not on the server. */
-  lost: string[];
-  /** Read by the application itself, older than what it had been acknowledged. */
-  stale: string[];
-  /** On the server more often than it was sent. */
-  doubled: string[];
-}
-
-/** Holds what the instances were told against what the server has. The instances must have ended. */
-export async function verdictOf(scene: DualScene, redis: Redis | Cluster): Promise<Verdict> {
-  const seen = scene.seen();
-  const verdict: Verdict = { acknowledged: 0, lost: [], stale: [], doubled: [] };
-  const sets = new Map<string, { acked: number; tried: number }>();
-  const lists = new Map<string, number[]>();
-  const counts = { tried: 0, acked: 0 };
-  const hashes = new Map<string, number>();
-  for (const [what, kind = '', key = '', text = ''] of seen) {
-    if (what === 'stale') verdict.stale.push([kind, key, text].join(' '));
-    if (what === 'ack') verdict.acknowledged++;
-    if (what !== 'ack' && what !== 'try') continue;
-    const seq = Number(text);
-    if (kind === 'set') {
-      const known = sets.get(key) ?? { acked: 0, tried: 0 };
-      known[what === 'ack' ? 'acked' : 'tried'] = seq;
-      sets.set(key, known);
-    }
-    if (kind === 'incr') counts[what === 'ack' ? 'acked' : 'tried']++;
-    if (kind === 'push' && what === 'ack') lists.set(key, [...(lists.get(key) ?? []), seq]);
-    if (kind === 'hash' && what === 'ack') hashes.set(key, seq);
-  }
-  for (const [key, { acked, tried }] of sets) {
-    const value = Number(await redis.get(key));
-    if (value < acked || value > tried) verdict.lost.push(`${key}: ${value}, acknowledged ${acked}`);
-  }
-  const shared = Number(await redis.get('app:shared'));
-  if (shared < counts.acked) verdict.lost.push(`app:shared: ${shared}, acknowledged ${counts.acked}`);
-  if (shared > counts.tried) verdict.doubled.push(`app:shared: ${shared}, tried ${counts.tried}`);
-  for (const [key, acked] of lists) {
-    const there = (await redis.lrange(key, 0, -1)).map(Number);
-    const unique = new Set(there);
-    if (unique.size !== there.length) verdict.doubled.push(`${key}: ${there.length - unique.size} twice`);
-    const missing = acked.filter((seq) => !unique.has(seq));
-    if (missing.length > 0) verdict.lost.push(`${key}: ${missing.length} of ${acked.length} entries`);
-  }
-  for (const [key, acked] of hashes) {
-    const values = (await redis.hvals(key)).map(Number);
-    if (Math.max(0, ...values) < acked) verdict.lost.push(`${key}: acknowledged ${acked}`);
-  }
-  return verdict;
-}
-
 export async function withRedis<T>(server: RedisServer, use: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = server.connect({ connectionName: 'cutover:test' });
   try {
     return await use(redis);
   } finally {
     redis.disconnect();
+  }
+}
+
+/** @param node any of the cluster's */
+export async function withCluster<T>(node: RedisServer, use: (cluster: Cluster) => Promise<T>): Promise<T> {
+  const cluster = new Cluster([{ host: node.host, port: node.port }], {
+    redisOptions: {
+      connectionName: 'cutover:test',
+      ...(node.password === undefined ? {} : { password: node.password }),
+    },
+  });
+  cluster.on('error', () => {});
+  try {
+    return await use(cluster);
+  } finally {
+    cluster.disconnect();
   }
 }
 

@@ -53,7 +53,9 @@ export const applicationChecks: readonly DualCheck[] = [
 ];
 
 async function controlOf(c: DualContext): Promise<DualControl> {
-  const flat = listOf(await c.source.callAgain('HGETALL', dualKeys(c.migration.id).phase)).map(String);
+  const { phase } = dualKeys(c.migration.id);
+  const node = await c.nodes.source.holding(phase);
+  const flat = listOf(await node.callAgain('HGETALL', phase)).map(String);
   const fields: Record<string, string> = {};
   for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i]!] = flat[i + 1]!;
   return decodeControl(fields) ?? noControl();
@@ -61,9 +63,10 @@ async function controlOf(c: DualContext): Promise<DualControl> {
 
 async function checkInstances(c: DualContext): Promise<Finding> {
   const control = await controlOf(c);
-  const flat = listOf(await c.source.callAgain('HGETALL', dualKeys(c.migration.id).instances)).map(String);
-  const known = decodeKnown(flat);
-  const nowMs = timeOf(await c.source.callAgain('TIME'));
+  const { instances } = dualKeys(c.migration.id);
+  const node = await c.nodes.source.holding(instances);
+  const known = decodeKnown(listOf(await node.callAgain('HGETALL', instances)).map(String));
+  const nowMs = timeOf(await node.callAgain('TIME'));
   const judged = judgeInstances(known, control, nowMs);
   const { min } = c.migration.instances;
   const found = `${judged.following} follow, ${min} expected`;
@@ -76,19 +79,25 @@ async function checkInstances(c: DualContext): Promise<Finding> {
 
 /** Clients of the source whose last command was a write, and that are neither the library's nor ours. */
 async function checkWriters(c: DualContext): Promise<Finding> {
-  const library = dualClientName(c.migration.id, '');
   const writers: string[] = [];
-  for (const line of String(await c.source.callAgain('CLIENT', 'LIST')).split('\n')) {
+  for (const node of await c.nodes.source.all()) writers.push(...(await writersOf(node, c.migration.id)));
+  if (writers.length === 0) return pass('no client’s last command was a write past the library');
+  const found = `${writers.length} clients: ${writers.slice(0, 3).join('; ')}${writers.length > 3 ? '; …' : ''}`;
+  return (c.moment === 'start' ? warn : fail)(`${found}. What they write after the last compare is lost`);
+}
+
+async function writersOf(node: RedisProbe, id: string): Promise<string[]> {
+  const library = dualClientName(id, '');
+  const writers: string[] = [];
+  for (const line of String(await node.callAgain('CLIENT', 'LIST')).split('\n')) {
     const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(line)?.[1] ?? '';
     const name = field('name');
     if (line === '' || /[SM]/.test(field('flags')) || name.startsWith('cutover:') || name.startsWith(library)) continue;
     const command = field('cmd').split('|')[0] ?? '';
     if (!/^[a-z]+$/i.test(command)) continue;
-    const [about] = listOf(await c.source.call('COMMAND', 'INFO', command));
+    const [about] = listOf(await node.call('COMMAND', 'INFO', command));
     const flags = Array.isArray(about) && Array.isArray(about[2]) ? about[2].map(String) : [];
     if (flags.includes('write')) writers.push(`${field('addr')} (${name || 'without a name'}, ${command})`);
   }
-  if (writers.length === 0) return pass('no client’s last command was a write past the library');
-  const found = `${writers.length} clients: ${writers.slice(0, 3).join('; ')}${writers.length > 3 ? '; …' : ''}`;
-  return (c.moment === 'start' ? warn : fail)(`${found}. What they write after the last compare is lost`);
+  return writers;
 }

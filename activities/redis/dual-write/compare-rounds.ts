@@ -10,13 +10,13 @@ import { beat, lastBeat } from '../../beat.ts';
 import { matcher, printable } from '../compare/key-names.ts';
 import { ask, askAll, type Command } from '../compare/replies.ts';
 import { ALWAYS_IGNORED } from '../compare/types.ts';
-import { copyFailure } from '../copy/copy-activity.ts';
 import { Pace } from '../copy/pace.ts';
 import { unique } from '../copy/scan-node.ts';
 import type { Target } from '../copy/target.ts';
 import { requireEpoch } from './acks.ts';
 import { withControl, type ControlKey } from './control.ts';
 import { differencesOf } from './differences.ts';
+import { dualFailure } from './failure.ts';
 import { feedJournal, journalSize, notTouched, repairTouched } from './journal.ts';
 import { DualSession } from './session.ts';
 
@@ -62,7 +62,7 @@ export async function compareDual({
       }
     });
   } catch (error) {
-    throw copyFailure(error);
+    throw dualFailure(error);
   }
 }
 
@@ -120,6 +120,8 @@ class Rounds {
       if (performance.now() > since + 10 * this.#ageMs) break;
       await this.#session.wait(REPAIR_EVERY_MS);
     }
+    // Before it counts: slots that changed hands meanwhile make it a round that has not seen everything.
+    await this.#session.checkSlots();
     this.#now.rounds++;
     this.#now.inARow = this.#now.lastDiffering === 0 ? this.#now.inARow + 1 : 0;
   }

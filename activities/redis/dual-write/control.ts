@@ -15,9 +15,9 @@ import {
 import { ErrorType } from '../../../spec/errors.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { permanent, transient } from '../../errors.ts';
-import { redisFailure } from '../connect.ts';
 import { CriticalLease } from '../critical-lease.ts';
 import type { Target } from '../copy/target.ts';
+import { dualFailure } from './failure.ts';
 import { connectToNodeOf } from './key-node.ts';
 
 export interface ControlNow {
@@ -112,7 +112,7 @@ export async function withControl<T>(migration: RedisDualWrite, use: (key: Contr
   try {
     return await use(key);
   } catch (error) {
-    throw redisFailure(error, key.where);
+    throw dualFailure(error, key.where);
   } finally {
     key.close();
   }

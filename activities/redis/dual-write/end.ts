@@ -2,9 +2,9 @@
 import { dualKeys } from '../../../spec/dual-write.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { ask } from '../compare/replies.ts';
-import { copyFailure } from '../copy/copy-activity.ts';
 import type { Target } from '../copy/target.ts';
 import { withControl } from './control.ts';
+import { dualFailure } from './failure.ts';
 import { removeJournal } from './journal.ts';
 import { memoKey } from './memo.ts';
 import { DualSession } from './session.ts';
@@ -84,7 +84,7 @@ async function opened(migration: RedisDualWrite): Promise<DualSession> {
   try {
     return await DualSession.open(migration, 'source');
   } catch (error) {
-    throw copyFailure(error);
+    throw dualFailure(error);
   }
 }
 

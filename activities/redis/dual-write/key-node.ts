@@ -2,9 +2,10 @@
 import type { Redis } from 'ioredis';
 import type { DualSide } from '../../../spec/dual-write.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
-import { connectRedis, redisFailure } from '../connect.ts';
+import { connectRedis } from '../connect.ts';
 import { inRanges, slotOf } from '../copy/slots.ts';
 import { topologyOf } from '../copy/topology.ts';
+import { dualFailure } from './failure.ts';
 
 export interface KeyNode {
   redis: Redis;
@@ -18,9 +19,11 @@ export async function connectToNodeOf(
   endpoint: RedisEndpoint,
   side: DualSide,
   name: string,
+  timeoutMs?: number,
 ): Promise<KeyNode> {
   const where = `${endpoint.host}:${endpoint.port}`;
-  const first = await connectRedis(endpoint, { name });
+  const options = { name, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+  const first = await connectRedis(endpoint, options);
   try {
     const { cluster, primaries } = await topologyOf(first, endpoint, side);
     if (!cluster) return { redis: first, where };
@@ -29,11 +32,11 @@ export async function connectToNodeOf(
     if (!node) throw new Error(`no node of the cluster holds slot ${slot}`);
     first.disconnect();
     return {
-      redis: await connectRedis({ ...endpoint, ...node.at }, { name }),
+      redis: await connectRedis({ ...endpoint, ...node.at }, options),
       where: `${node.at.host}:${node.at.port}`,
     };
   } catch (error) {
     first.disconnect();
-    throw redisFailure(error, where);
+    throw dualFailure(error, where);
   }
 }

@@ -1,13 +1,14 @@
 /** The critical section of a dual write as activities: hold, commit, judge, release, and stepping back. */
 import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
 import { authorityOf } from '../../../spec/dual-write.ts';
 import { ErrorType } from '../../../spec/errors.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import type { PhaseTiming } from '../../../spec/status.ts';
 import { permanent } from '../../errors.ts';
-import { copyFailure } from '../copy/copy-activity.ts';
 import { requireEpoch } from './acks.ts';
 import { withControl } from './control.ts';
+import { dualFailure } from './failure.ts';
 import { holdAndDrain, releaseHold } from './hold.ts';
 import { copyPhase } from './target-copy.ts';
 import { phaseNow, targetIsRight, type PhaseNow } from './phases.ts';
@@ -44,8 +45,24 @@ export async function holdDual({ migration, epoch, commitMs }: HoldInput): Promi
     requireEpoch(control, epoch);
     const budgets = { ...migration.cutover.budgets, commitMs };
     const signal = Context.current().cancellationSignal;
-    const held = await asOurs(() => holdAndDrain(key, control, budgets, signal));
+    const held = await holdAndDrain(key, control, budgets, signal).catch(async (error: unknown) => {
+      const failure = dualFailure(error);
+      const { control: now } = await key.read();
+      // Writes have waited once. Another attempt would find another epoch, and could not say why.
+      throw now.epoch === control.epoch ? failure : forGood(failure);
+    });
     return { epoch: held.control.epoch, fencedAt: held.heldAt, phases: held.phases };
+  });
+}
+
+function forGood(failure: Error): Error {
+  if (!(failure instanceof ApplicationFailure)) return failure;
+  const { message, type, details } = failure;
+  return ApplicationFailure.create({
+    message,
+    nonRetryable: true,
+    ...(type ? { type } : {}),
+    ...(details ? { details } : {}),
   });
 }
 
@@ -54,7 +71,7 @@ async function asOurs<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
-    throw copyFailure(error);
+    throw dualFailure(error);
   }
 }
 

@@ -4,6 +4,7 @@ import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { summarisePreflight, type PreflightReport } from '../../../spec/preflight.ts';
 import { runChecks } from '../../preflight/run-checks.ts';
 import { redisProbe } from '../preflight/probe.ts';
+import { sideNodes } from './nodes.ts';
 import { applicationChecks } from './application-checks.ts';
 import type { DualContext } from './check-context.ts';
 import { serverChecks } from './server-checks.ts';
@@ -20,10 +21,13 @@ export interface DualPreflightInput {
  */
 export async function preflightRedisDualWrite({ migration, cheap }: DualPreflightInput): Promise<PreflightReport> {
   const name = `cutover:${migration.id}:preflight`;
+  const source = redisProbe('source', migration.source, name);
+  const target = redisProbe('target', migration.target, name);
   const context: DualContext = {
     migration,
-    source: redisProbe('source', migration.source, name),
-    target: redisProbe('target', migration.target, name),
+    source,
+    target,
+    nodes: { source: sideNodes(source, name), target: sideNodes(target, name) },
     moment: cheap ? 'before-hold' : 'start',
   };
   const signal = cancellation();
@@ -31,7 +35,9 @@ export async function preflightRedisDualWrite({ migration, cheap }: DualPrefligh
     const checks = [...serverChecks, ...applicationChecks].filter((check) => !cheap || check.cheap);
     return summarisePreflight(await runChecks(checks, context, signal ? { signal } : {}));
   } finally {
-    context.source.close();
-    context.target.close();
+    for (const side of ['source', 'target'] as const) {
+      context.nodes[side].close();
+      context[side].close();
+    }
   }
 }

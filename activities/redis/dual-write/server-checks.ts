@@ -1,11 +1,12 @@
 /** What a dual write needs of both servers. Checks change nothing. */
 import prettyBytes from 'pretty-bytes';
-import { CannotCheck, pass, unmet, unknown, warn, type Finding } from '../../preflight/check.ts';
+import { CannotCheck, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from '../preflight/commands.ts';
 import { userOf } from '../preflight/context.ts';
 import { refusedCommands, ruleFor } from '../preflight/permissions.ts';
 import { infoNumber, keysByDatabase, type RedisProbe } from '../preflight/probe.ts';
 import { reachable } from '../preflight/reachable.ts';
+import { CopyError } from '../copy/types.ts';
 import { whyNotFollow } from '../preflight/versions.ts';
 import type { DualCheck, DualContext } from './check-context.ts';
 import { memoKey } from './memo.ts';
@@ -60,22 +61,29 @@ function perSide(side: 'source' | 'target'): DualCheck[] {
       },
     },
     {
+      id: `${letter}.slots`,
+      title: `every slot of the ${side} is served, and none is moving`,
+      severity: 'fail',
+      cheap: true,
+      remedy: () => 'redis-cli --cluster check; let a resharding end before the migration',
+      byHand: (c) => `${cli(probe(c), 'CLUSTER', 'INFO')}; ${cli(probe(c), 'CLUSTER', 'NODES')}`,
+      run: async (c) => {
+        try {
+          const { length } = await c.nodes[side].all();
+          return pass(length === 1 ? 'one server' : `${length} primaries serve all slots`);
+        } catch (error) {
+          if (error instanceof CopyError) return unmet(error.message.replace(/^copy: /, ''), error.remedy);
+          throw error;
+        }
+      },
+    },
+    {
       id: `${letter}12.eviction`,
       title: `the ${side} does not evict keys by itself`,
       severity: 'fail',
       remedy: (c) => cli(probe(c), 'CONFIG', 'SET', 'maxmemory-policy', 'noeviction'),
       byHand: (c) => cli(probe(c), 'CONFIG', 'GET', 'maxmemory*'),
-      run: async (c) => {
-        const info = await probe(c).info();
-        const policy = info['maxmemory_policy'];
-        if (policy === undefined) throw new CannotCheck('INFO has no maxmemory_policy');
-        const limit = infoNumber(info, 'maxmemory');
-        if (policy === 'noeviction' || limit === 0) return pass(`${policy}, maxmemory ${limit}`);
-        const found = `${policy} at ${bytes(limit)}`;
-        return policy.startsWith('allkeys')
-          ? unmet(`${found}: it may evict the journal of touched keys, and what was in it would be lost`)
-          : warn(`${found}: evicted keys differ until the next compare`);
-      },
+      run: async (c) => worst(await Promise.all((await c.nodes[side].all()).map(checkEviction))),
     },
     {
       id: `${letter}C`,
@@ -147,12 +155,12 @@ export const serverChecks: readonly DualCheck[] = [
       `choose a larger target, or raise its limit: ${cli(c.target, 'CONFIG', 'SET', 'maxmemory', '<bytes>')}`,
     byHand: (c) => `${cli(c.source, 'INFO', 'memory')}; ${cli(c.target, 'INFO', 'memory')}`,
     run: async (c) => {
-      const [source, target] = await Promise.all([c.source.info(), c.target.info()]);
-      const [used, limit] = [infoNumber(source, 'used_memory'), infoNumber(target, 'maxmemory')];
-      if (limit === 0) return pass(`${bytes(used)} on the source; the target has no maxmemory`);
+      const [here, there] = await Promise.all([c.nodes.source.all(), c.nodes.target.all()]);
+      const used = sum(await numbersOf(here, 'used_memory'));
+      const limits = await numbersOf(there, 'maxmemory');
+      if (limits.includes(0)) return pass(`${bytes(used)} on the source; the target has no maxmemory`);
+      const limit = sum(limits);
       const found = `${bytes(used)} on the source, maxmemory ${bytes(limit)} on the target`;
-      // Of a cluster this is one node of several: what one holds can't tell.
-      if (source['cluster_enabled'] === '1' || target['cluster_enabled'] === '1') return unknown(found);
       return limit > used ? pass(found) : unmet(found);
     },
   },
@@ -163,15 +171,38 @@ export const serverChecks: readonly DualCheck[] = [
     remedy: () => 'empty it (FLUSHALL), or set allowNonEmptyTarget: true: what the source lacks is deleted there',
     byHand: (c) => cli(c.target, 'INFO', 'keyspace'),
     run: async (c) => {
-      const keys = [...keysByDatabase(await c.target.info())];
-      if (keys.length === 0) return pass('no keys');
-      const found = keys.map(([db, count]) => `${count} in db${db}`).join(', ');
+      const keys = new Map<number, number>();
+      for (const node of await c.nodes.target.all()) {
+        for (const [db, count] of keysByDatabase(await node.info())) keys.set(db, (keys.get(db) ?? 0) + count);
+      }
+      if (keys.size === 0) return pass('no keys');
+      const found = [...keys].map(([db, count]) => `${count} in db${db}`).join(', ');
       if (c.migration.allowNonEmptyTarget) return warn(`${found}: what the source lacks is deleted`);
-      const memo = await c.source.call('GET', memoKey(c.migration.id));
+      const memo = await (await c.nodes.source.holding(memoKey(c.migration.id))).call('GET', memoKey(c.migration.id));
       return memo === null ? unmet(found) : pass(`${found}, by an earlier run of this migration`);
     },
   },
 ];
+
+async function checkEviction(node: RedisProbe): Promise<Finding> {
+  const info = await node.info();
+  const policy = info['maxmemory_policy'];
+  if (policy === undefined) throw new CannotCheck('INFO has no maxmemory_policy');
+  const limit = infoNumber(info, 'maxmemory');
+  if (policy === 'noeviction' || limit === 0) return pass(`${policy}, maxmemory ${limit}`);
+  const found = `${policy} at ${bytes(limit)} (${node.where})`;
+  return policy.startsWith('allkeys')
+    ? unmet(`${found}: it may evict the journal of touched keys, and what was in it would be lost`)
+    : warn(`${found}: evicted keys differ until the next compare`);
+}
+
+/** Of several nodes' findings, the one to act on. */
+const worst = (findings: readonly Finding[]): Finding =>
+  findings.find(({ result }) => result === 'unmet') ?? findings.find(({ result }) => result === 'warn') ?? findings[0]!;
+
+const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
+const numbersOf = (nodes: readonly RedisProbe[], field: string) =>
+  Promise.all(nodes.map(async (node) => infoNumber(await node.info(), field)));
 
 async function checkDatabases(c: DualContext): Promise<Finding> {
   const used = [...keysByDatabase(await c.source.info()).keys()];

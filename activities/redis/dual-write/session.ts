@@ -5,10 +5,10 @@ import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { redisCopy } from '../../../spec/redis-copy.ts';
 import { Copier } from '../copy/copier.ts';
 import { connectionsOf } from '../copy/copy-activity.ts';
-import { openSide } from '../copy/open-side.ts';
+import { openSide, topologyNow } from '../copy/open-side.ts';
 import { Stop } from '../copy/stop.ts';
-import { Target } from '../copy/target.ts';
-import { noTotals, type CopySide } from '../copy/types.ts';
+import { slotsMoved, Target } from '../copy/target.ts';
+import { noTotals, type CopyConnections, type CopySide } from '../copy/types.ts';
 
 export class DualSession {
   readonly authoritySide: DualSide;
@@ -18,19 +18,26 @@ export class DualSession {
   readonly copier: Copier;
   readonly notes = new Set<string>();
   readonly #stop: Stop;
+  readonly #ends: CopyConnections;
+  /** Who had which slots when it was opened. */
+  readonly #slots: Record<DualSide, string>;
 
   private constructor(
     migration: RedisDualWrite,
     side: DualSide,
-    sides: { authority: Target; other: Target },
+    sides: { authority: Opened; other: Opened },
+    ends: CopyConnections,
     stop: Stop,
   ) {
     this.authoritySide = side;
-    this.authority = sides.authority;
-    this.other = sides.other;
+    this.authority = sides.authority.target;
+    this.other = sides.other.target;
+    const [here, there] = [sides.authority.slots, sides.other.slots];
+    this.#slots = side === 'source' ? { source: here, target: there } : { source: there, target: here };
+    this.#ends = ends;
     this.#stop = stop;
     this.copier = new Copier({
-      target: sides.other,
+      target: this.other,
       options: {
         ...redisCopy.parse({}),
         ...migration.backfill,
@@ -61,7 +68,7 @@ export class DualSession {
         (async () => {
           const authority = await opened(side, ends[side], stop);
           const other = await opened(otherSide(side), ends[otherSide(side)], stop);
-          return new DualSession(migration, side, { authority, other }, stop);
+          return new DualSession(migration, side, { authority, other }, ends, stop);
         })(),
       );
     } catch (error) {
@@ -88,13 +95,31 @@ export class DualSession {
     return [...found].sort((a, b) => a - b);
   }
 
+  /**
+   * After a look at all keys: a slot that went from a server not yet looked at to one that was, nobody has seen.
+   * @throws CopyError SLOTS_MOVED, or OBSTACLE where slots are moving: both can be tried again
+   */
+  async checkSlots(): Promise<void> {
+    for (const side of ['source', 'target'] as const) {
+      const { signature } = await topologyNow(side, this.#ends[side]);
+      const servers = side === this.authoritySide ? this.authority.servers : this.other.servers;
+      if (signature !== this.#slots[side] && servers[0]) throw slotsMoved(servers[0]);
+      for (const server of servers) await server.checkStill();
+    }
+  }
+
   close(): void {
     this.copier.close();
     this.#stop.now(new Error('the session has ended'));
   }
 }
 
-async function opened(side: DualSide, ends: CopySide, stop: Stop): Promise<Target> {
+interface Opened {
+  target: Target;
+  slots: string;
+}
+
+async function opened(side: DualSide, ends: CopySide, stop: Stop): Promise<Opened> {
   const { servers, topology } = await openSide({ side, ends, fail: stop.now, note: () => {}, signal: stop.signal });
-  return new Target(servers, topology.cluster);
+  return { target: new Target(servers, topology.cluster), slots: topology.signature };
 }

@@ -5,7 +5,7 @@
  */
 import { dualKeys, type DualPhase } from '../../../spec/dual-write.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
-import { redisFailure } from '../connect.ts';
+import { dualFailure } from './failure.ts';
 import { connectToNodeOf } from './key-node.ts';
 
 /** @param phase the one that is about to be set; undefined: the copy is taken away. Runs as often as it likes */
@@ -18,7 +18,7 @@ export async function copyPhase(migration: RedisDualWrite, phase: DualPhase | un
     if (phase) multi.hset(key, { phase });
     for (const [error] of (await multi.exec()) ?? []) if (error) throw error;
   } catch (error) {
-    throw redisFailure(error, where);
+    throw dualFailure(error, where);
   } finally {
     redis.disconnect();
   }

@@ -10,9 +10,9 @@ import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import type { Progress } from '../../../spec/status.ts';
 import { beat } from '../../beat.ts';
 import { permanent } from '../../errors.ts';
-import { copyFailure } from '../copy/copy-activity.ts';
 import { requireEpoch } from './acks.ts';
 import { ControlKey } from './control.ts';
+import { dualFailure } from './failure.ts';
 import { judgeInstances, notAllThere, readInstances, retireGone } from './instances.ts';
 import { journalSize, repairTouched } from './journal.ts';
 import { DualSession } from './session.ts';
@@ -75,7 +75,7 @@ const isMaterial = (now: DualReading, last: DualReading | undefined) =>
 /** A side that is away for a while closes the gate, and is no failure. @throws what no waiting mends; cancellation */
 function unreachable(error: unknown, last: DualReading | undefined): DualReading {
   Context.current().cancellationSignal.throwIfAborted();
-  const failure = copyFailure(error);
+  const failure = dualFailure(error);
   if (!(failure instanceof ApplicationFailure) || failure.nonRetryable) throw failure;
   return {
     ready: false,

@@ -81,6 +81,9 @@ async function watchUntilOpen<R extends GateReading>(
     let by = await untilOpen(run, isOpen, reading, opens);
     if (by === undefined && !run.aborting) by = isOpen();
     scope.cancel();
+    // What it watches may take seconds to hear of it. Meanwhile nobody is waited for, and nobody must be asked.
+    const decided = by ?? (run.aborting ? 'it aborts' : run.status.pausedBy ? 'it pauses' : undefined);
+    if (decided !== undefined) show(run, id, { ready: false, notReady: `${decided}; what it watches is being ended` });
     const result = await reading.done;
     if (run.aborting || run.status.pausedBy) {
       run.board.update((status) => delete status.gate);

@@ -43,6 +43,7 @@ export { canaryOnTarget, forgetSourceCredentials, readFinalState, watchPrimary }
 export { attachReplicaOf, detachReplicaOf } from './redis/attach-replicaof.ts';
 export { compareRedis } from './redis/compare-activity.ts';
 export { copyRedis } from './redis/copy/copy-activity.ts';
+export { readNotifications, restoreNotifications, switchOnNotifications } from './redis/copy/switch-notifications.ts';
 export { fenceAndDrain, liftSourceFence, proveSourceWritable } from './redis/fence-activities.ts';
 export { liftBufferLimit, readBufferLimit, restoreBufferLimit } from './redis/output-buffer.ts';
 export { preflightRedisDualWrite } from './redis/dual-write/preflight.ts';
@@ -110,3 +111,7 @@ export { fenceSource, requireFence } from './redis/offline/fence.ts';
 export { requireLoadable as requireLoadableRdb } from './redis/offline/loadable.ts';
 export { writesSinceRdb } from './redis/offline/loss.ts';
 export { watchFenceable, watchOffline } from './redis/offline/watch.ts';
+export { fenceAndDrainCopy } from './redis/follow/fence-and-drain.ts';
+export { followCopy } from './redis/follow/follow-activity.ts';
+export { closeCopy, forgetCopy, letGoOfCopyTarget, takeCopyTarget } from './redis/follow/take-target.ts';
+export { watchCopy } from './redis/follow/watch-copy.ts';

@@ -18,6 +18,8 @@ export function taskQueues(base: string) {
     wait: `${base}-wait`,
     /** Activities that read or move much data; few at once. */
     copy: `${base}-copy`,
+    /** Followers of a copy: as long as a wait, as busy as a copy. */
+    follow: `${base}-follow`,
   };
 }
 

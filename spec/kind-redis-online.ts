@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { gate } from './gate.ts';
 import { hook } from './hooks.ts';
 import { migrationBase } from './migration-base.ts';
+import { redisCopy } from './redis-copy.ts';
 import { awsSettings, duration, host, port, redisEndpoint, replicationGroupId } from './values.ts';
 
 const source = redisEndpoint.extend({
@@ -21,10 +22,14 @@ const compare = z.strictObject({
   maxKeysPerSecond: z.int().min(1).optional().describe('spares a busy source'),
 });
 
-const inSync = z.strictObject({
-  maxLagBytes: z.int().min(0).default(1_048_576),
+const readings = {
   readings: z.int().min(1).max(1000).default(5).describe('that many in a row'),
   interval: duration({ min: '50ms', max: '1h' }).prefault('1s'),
+};
+
+const inSync = z.strictObject({
+  maxLagBytes: z.int().min(0).default(1_048_576),
+  ...readings,
 });
 
 const phaseBudgets = (complete: string) =>
@@ -48,16 +53,10 @@ const cutoverSection = (complete: string) =>
 const shared = {
   ...migrationBase,
   kind: z.literal('redis-online'),
-  source,
   allowNonEmptyTarget: z
     .boolean()
     .default(false)
     .describe('attaching deletes every key the target has; true says that this is meant'),
-  fixFullResyncLoop: z
-    .boolean()
-    .default(false)
-    .describe('lift client-output-buffer-limit on the source if the copy restarts for ever; put back afterwards'),
-  inSync: inSync.prefault({}),
   compare: compare.prefault({}),
   switch: z.array(hook).default([]).describe('run in order once the target is proven to be the primary'),
   abort: z
@@ -68,8 +67,19 @@ const shared = {
   soak: duration().prefault('0s').describe('how long to watch the target before the migration ends'),
 };
 
-const withElastiCache = z.strictObject({
+/** Where the target is a replica of the source until it is promoted. */
+const replicating = {
   ...shared,
+  source,
+  fixFullResyncLoop: z
+    .boolean()
+    .default(false)
+    .describe('lift client-output-buffer-limit on the source if the copy restarts for ever; put back afterwards'),
+  inSync: inSync.prefault({}),
+};
+
+export const withElastiCache = z.strictObject({
+  ...replicating,
   engine: z.literal('elasticache'),
   target: z.strictObject({ replicationGroup: replicationGroupId }),
   aws: awsSettings.prefault({}),
@@ -77,22 +87,53 @@ const withElastiCache = z.strictObject({
   cutover: cutoverSection('30m'),
 });
 
+const notItself = {
+  error: 'expected another server than the source',
+  path: ['target'],
+};
+const areTwoServers = (ends: Record<'source' | 'target', { host: string; port: number }>) =>
+  ends.source.host !== ends.target.host || ends.source.port !== ends.target.port;
+
 const withReplicaOf = z
   .strictObject({
-    ...shared,
+    ...replicating,
     engine: z.literal('replicaof'),
     target: redisEndpoint,
     aws: awsSettings.prefault({}),
     cutover: cutoverSection('10s'),
   })
-  .refine(({ source, target }) => source.host !== target.host || source.port !== target.port, {
-    error: 'expected another server than the source',
-    path: ['target'],
-  });
+  .refine(areTwoServers, notItself);
 
-export const redisOnline = z.discriminatedUnion('engine', [withElastiCache, withReplicaOf], {
-  error: 'expected engine: elasticache or replicaof',
+const withScan = z
+  .strictObject({
+    ...shared,
+    engine: z.literal('scan'),
+    source: redisEndpoint.describe('a single server, or any node of a cluster'),
+    target: redisEndpoint.describe('a single server, or any node or the configuration endpoint of a cluster'),
+    aws: awsSettings.prefault({}),
+    copy: redisCopy.omit({ allowNonEmptyTarget: true }).prefault({}).describe('how the keys are read and written'),
+    notifications: z
+      .enum(['required', 'switch-on'])
+      .default('required')
+      .describe(
+        'keyspace notifications tell what is changed meanwhile. required: they must be on; switch-on: they are switched on by CONFIG SET and put back',
+      ),
+    inSync: z
+      .strictObject({
+        maxLag: duration().prefault('2s').describe('how long a touched key may wait to be copied again'),
+        ...readings,
+      })
+      .prefault({}),
+    cutover: cutoverSection('10s'),
+  })
+  .refine(areTwoServers, notItself);
+
+export const redisOnline = z.discriminatedUnion('engine', [withElastiCache, withReplicaOf, withScan], {
+  error: 'expected engine: elasticache, replicaof or scan',
 });
 export type RedisOnline = z.output<typeof redisOnline>;
 export type RedisOnlineElastiCache = z.output<typeof withElastiCache>;
 export type RedisOnlineReplicaOf = z.output<typeof withReplicaOf>;
+export type RedisOnlineScan = z.output<typeof withScan>;
+/** The engines whose target is a replica of the source until it is promoted. */
+export type RedisOnlineReplicating = RedisOnlineElastiCache | RedisOnlineReplicaOf;

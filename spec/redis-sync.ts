@@ -10,6 +10,12 @@ export interface SyncReading {
   lagSeconds?: number;
   readBytes: number;
   totalBytes: number;
+  /** `engine: scan`: of the first copy. */
+  keys?: { done: number; total: number; perSecond: number; etaMs: number };
+  /** What an operator should know of it: events that were lost, a node that was begun anew. */
+  notes?: string[];
+  /** What it does meanwhile, where that is more than to follow. */
+  doing?: string;
 }
 
 export interface SyncState extends SyncReading {
@@ -32,9 +38,13 @@ const PHASE_TEXT: Record<SyncReading['phase'], string> = {
 
 /** The state as progress for people, the same in heartbeats, status and UI. */
 export function syncProgress(state: SyncState): Progress {
-  const progress: Progress = { text: state.unreachable ?? PHASE_TEXT[state.phase] };
+  const progress: Progress = { text: state.unreachable ?? state.doing ?? PHASE_TEXT[state.phase] };
   if (state.inSync) progress.text = 'in sync';
-  if (state.phase === 'copying' || state.phase === 'saving') {
+  if (state.phase === 'copying' && state.keys) {
+    const { perSecond, etaMs, ...keys } = state.keys;
+    // The first page has no pace yet, and no end can be told from it.
+    Object.assign(progress, { unit: 'keys', ...keys }, perSecond > 0 ? { perSecond, etaMs } : {});
+  } else if (state.phase === 'copying' || state.phase === 'saving') {
     progress.unit = 'bytes';
     progress.done = state.readBytes;
     if (state.totalBytes > 0) progress.total = state.totalBytes;

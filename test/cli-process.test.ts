@@ -493,7 +493,7 @@ test('worker: ready, then ended by SIGTERM with 0', async () => {
   const { child, ran, ended } = begin(['worker', '--task-queue', 'cli-worker']);
   await until('the worker is ready', async () => ran.err.includes('worker ready'));
   expect(ran.err).toContain(
-    `worker ready: ${stage.address}, namespace default, queues cli-worker, cli-worker-wait, cli-worker-copy`,
+    `worker ready: ${stage.address}, namespace default, queues cli-worker, cli-worker-wait, cli-worker-copy, cli-worker-follow`,
   );
   child.kill('SIGTERM');
   expect((await ended).code).toBe(0);

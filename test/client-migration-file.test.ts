@@ -88,19 +88,19 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     'no engine',
     edited('engine: replicaof\n', '').replace('id: shop', 'id: Shop'),
     [
-      '1:1: engine: missing, expected engine: elasticache or replicaof',
+      '1:1: engine: missing, expected engine: elasticache, replicaof or scan',
       '2:5: id: got "Shop", expected 1 to 40 lower-case letters, digits and hyphens, a letter first, no hyphen last',
     ],
   ],
   [
     'an unknown engine',
     edited('replicaof', 'rsync'),
-    ['3:9: engine: got "rsync", expected engine: elasticache or replicaof'],
+    ['3:9: engine: got "rsync", expected engine: elasticache, replicaof or scan'],
   ],
   [
     'a mistyped engine',
     edited('replicaof', 'replica-of'),
-    ['3:9: engine: got "replica-of", expected engine: elasticache or replicaof; did you mean `replicaof`?'],
+    ['3:9: engine: got "replica-of", expected engine: elasticache, replicaof or scan; did you mean `replicaof`?'],
   ],
   ['engine in capitals', edited('engine', 'Engine'), ['3:1: Engine: unknown field; did you mean `engine`?']],
   [

@@ -30,6 +30,8 @@ export interface WorkerSettings {
   maxWaits?: number;
   /** How many compares and copies run at a time. */
   maxCopies?: number;
+  /** How many copies are followed at a time (`engine: scan`), for as long as their migrations wait. */
+  maxFollowers?: number;
   /** Called once every queue is polled. */
   onReady?: (info: { address: string; namespace: string; queues: string[] }) => void;
   /** Ends the worker: running activities get `shutdownGraceTime` to end, and are then taken over by another worker. */
@@ -39,6 +41,7 @@ export interface WorkerSettings {
 const SHUTDOWN_GRACE = '10s';
 const MAX_WAITS = 2_000;
 const MAX_COPIES = 2;
+const MAX_FOLLOWERS = 8;
 
 /**
  * Runs until SIGINT or SIGTERM, or until `signal` is aborted.
@@ -78,6 +81,12 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
         ...shared,
         taskQueue: queues.copy,
         maxConcurrentActivityTaskExecutions: settings.maxCopies ?? MAX_COPIES,
+        maxHeartbeatThrottleInterval: '2s',
+      }),
+      Worker.create({
+        ...shared,
+        taskQueue: queues.follow,
+        maxConcurrentActivityTaskExecutions: settings.maxFollowers ?? MAX_FOLLOWERS,
         maxHeartbeatThrottleInterval: '2s',
       }),
     ]);

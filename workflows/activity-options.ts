@@ -13,7 +13,7 @@ const RETRY = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '
 const YEAR = '365d';
 
 /**
- * The same activities under five sets of options.
+ * The same activities under six sets of options.
  * Every activity beats (worker/interceptors.ts), and is waited for when it is cancelled: an undo must not start while
  * what it undoes is still going on. The SDK's default is not to wait (facts/temporal 0.1).
  */
@@ -36,6 +36,8 @@ export function activityProxies(input: MigrationInput) {
     watch: proxy({ taskQueue: queues.wait, startToCloseTimeout: YEAR, cancellationType: 'TRY_CANCEL' }),
     /** Reading or moving much data. */
     copy: proxy({ taskQueue: queues.copy, startToCloseTimeout: YEAR }),
+    /** Beside the steps, from the first copy to the cutover: it must not hold the place of a compare. */
+    follow: proxy({ taskQueue: queues.follow, startToCloseTimeout: YEAR }),
     /** Undo: as quick; the runbook asks the operator where it fails. */
     undo: proxy({ taskQueue: queues.main, startToCloseTimeout: '2m', scheduleToCloseTimeout: '2m' }),
   };

@@ -1,5 +1,6 @@
 /** What differs between the two engines of `redis-online`; redis-online.ts is the runbook that both follow. */
 import type { AttachResult } from '../activities/redis/attach-replicaof.ts';
+import type { SyncState } from '../spec/redis-sync.ts';
 import type { RedisEndpoint } from '../spec/values.ts';
 import type { CriticalSection } from './critical-section.ts';
 import type { HookList } from './hook-list.ts';
@@ -14,11 +15,15 @@ export interface Attached extends AttachResult {
 export interface RedisOnlineEngine {
   /** Tries, without changing anything, whether the target reaches the source. */
   testMigration?(): Promise<string>;
-  attach(): Promise<Attached>;
+  attach(run: Run): Promise<Attached>;
   /** The undo of attach, registered under the name `detach`. */
   detach: Undo;
+  /** Follows until something material changes, where that is not the replication of the servers themselves. */
+  watch?(run: Run, attached: Attached, last: SyncState | undefined, intervalFactor: number): Promise<SyncState>;
   /** One pass through the critical section. `hooks` tells how far they are, and is told. */
   section(run: Run, attached: Attached, cutover: number, hooks: HookList): CriticalSection;
   /** After the soak: what the engine still has to tidy up. */
-  tidyUp?(attached: Attached): Promise<void>;
+  tidyUp?(attached: Attached, run: Run): Promise<void>;
+  /** Ends what it has under way beside the steps, before the history is cut; it is begun again after it. */
+  pauseBeside?(): Promise<void>;
 }

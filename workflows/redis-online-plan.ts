@@ -14,8 +14,8 @@ export function redisOnlinePlan(migration: RedisOnline): Plan {
   const source = `${migration.source.host}:${migration.source.port}`;
   const target = targetName(migration);
   const warnings = [
-    `Attaching deletes every key that ${target} has.`,
-    `After the promotion there is no way back: writes that ${target} took are not on the old source, which stays fenced.`,
+    migration.engine === 'scan' ? scanWarning(migration, target) : `Attaching deletes every key that ${target} has.`,
+    `After the ${migration.engine === 'scan' ? 'switch' : 'promotion'} there is no way back: writes that ${target} took are not on the old source, which stays fenced.`,
   ];
   if (migration.compare.mode === 'off')
     warnings.push('compare is off: nothing proves that the keys are equal before the cutover.');
@@ -33,6 +33,43 @@ export function redisOnlinePlan(migration: RedisOnline): Plan {
   };
 }
 
+const lagText = (migration: RedisOnline) =>
+  migration.engine === 'scan' ? seconds(migration.inSync.maxLag) : `${migration.inSync.maxLagBytes} bytes`;
+
+function scanWarning({ allowNonEmptyTarget }: RedisOnline, target: string): string {
+  return allowNonEmptyTarget
+    ? `Keys of ${target} that the source lacks are deleted, those of the same name overwritten.`
+    : `${target} must be empty; from the first key on it belongs to the copy, and nobody else may write to it.`;
+}
+
+const ATTACH: Record<RedisOnline['engine'], string> = {
+  elasticache: 'Make the target a replica of the source (StartMigration)',
+  replicaof: 'Make the target a replica of the source (REPLICAOF)',
+  scan: 'Take the target, listen to the source’s keyspace notifications, begin to copy (SCAN, DUMP, RESTORE)',
+};
+
+function attachStep(migration: RedisOnline, target: string): PlannedStep {
+  const kept = migration.abort.removePartialData ? 'its partial data deleted' : 'keeps partial data';
+  if (migration.engine !== 'scan') {
+    return {
+      id: 'attach',
+      kind: 'step',
+      title: ATTACH[migration.engine],
+      undo: `${target} is detached and ${kept}; the source is untouched`,
+      warning: `every key that ${target} has is deleted`,
+    };
+  }
+  const settings =
+    migration.notifications === 'switch-on' ? 'its notifications are put back' : 'the source is untouched';
+  return {
+    id: 'attach',
+    kind: 'step',
+    title: ATTACH.scan,
+    undo: `the copy ends and ${target} ${migration.abort.removePartialData ? 'is emptied' : kept}; ${settings}`,
+    warning: scanWarning(migration, target),
+  };
+}
+
 function copySteps(migration: RedisOnline, target: string): PlannedStep[] {
   const steps: PlannedStep[] = [{ id: 'preflight', kind: 'step', title: 'Check source, target and network' }];
   if (migration.engine === 'elasticache' && migration.testMigration) {
@@ -44,23 +81,12 @@ function copySteps(migration: RedisOnline, target: string): PlannedStep[] {
     });
   }
   steps.push(
-    {
-      id: 'attach',
-      kind: 'step',
-      title:
-        migration.engine === 'elasticache'
-          ? 'Make the target a replica of the source (StartMigration)'
-          : 'Make the target a replica of the source (REPLICAOF)',
-      undo: migration.abort.removePartialData
-        ? `${target} is detached and its partial data deleted; the source is untouched`
-        : `${target} is detached and keeps partial data; the source is untouched`,
-      warning: `every key that ${target} has is deleted`,
-    },
+    attachStep(migration, target),
     { id: 'first-sync', kind: 'step', title: 'First full copy' },
     {
       id: 'follow',
       kind: 'step',
-      title: `Follow until in sync (lag of at most ${migration.inSync.maxLagBytes} bytes, ${migration.inSync.readings} readings in a row)`,
+      title: `Follow until in sync (lag of at most ${lagText(migration)}, ${migration.inSync.readings} readings in a row)`,
     },
   );
   if (migration.compare.mode !== 'off') {
@@ -85,9 +111,7 @@ function cutoverSteps(migration: RedisOnline): PlannedStep[] {
     {
       id: 'cutover',
       kind: 'critical',
-      title: `Critical section: fence the source, drain, promote the target (budgets: ${phases})`,
-      undo: 'the fence is lifted and the source takes writes again, as long as the target is known not to be promoted',
-      warning: 'writes are refused from here until the switch; once the target is promoted there is no way back',
+      ...criticalText(migration.engine, phases),
     },
     { id: 'canary', kind: 'step', title: 'A canary is written, read and deleted on the target' },
     {
@@ -97,6 +121,22 @@ function cutoverSteps(migration: RedisOnline): PlannedStep[] {
       skip: 'the hooks that did not run are left to you',
     },
   ];
+}
+
+function criticalText(engine: RedisOnline['engine'], phases: string): Pick<PlannedStep, 'title' | 'undo' | 'warning'> {
+  if (engine === 'scan') {
+    return {
+      title: `Critical section: fence every primary of the source, drain, end the copy (budgets: ${phases})`,
+      undo: 'the fence is lifted and the source takes writes again; the copy is gone on with',
+      warning:
+        'writes are refused from here until the switch; once an application writes to the target there is no way back',
+    };
+  }
+  return {
+    title: `Critical section: fence the source, drain, promote the target (budgets: ${phases})`,
+    undo: 'the fence is lifted and the source takes writes again, as long as the target is known not to be promoted',
+    warning: 'writes are refused from here until the switch; once the target is promoted there is no way back',
+  };
 }
 
 function lastSteps(migration: RedisOnline): PlannedStep[] {

@@ -3,6 +3,7 @@
  * bottom; facts/redis-aws section 4 is where its order comes from.
  */
 import { ApplicationFailure, patched } from '@temporalio/workflow';
+import type { NodeNotifications } from '../activities/redis/copy/switch-notifications.ts';
 import type { MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
 import type { RedisOnline } from '../spec/kind-redis-online.ts';
@@ -19,6 +20,7 @@ import { preflightStep, requireStillReady } from './preflight-passed.ts';
 import { redisOnlinePlan } from './redis-online-plan.ts';
 import { replicaOfEngine } from './redis-online-replicaof.ts';
 import { hooksRun } from './run-identity.ts';
+import { scanEngine } from './redis-online-scan.ts';
 import { conduct, type Run } from './runbook.ts';
 
 // At the gate nothing is urgent; what matters there is that a thousand waiting migrations stay cheap.
@@ -34,10 +36,19 @@ export async function redisOnline(input: MigrationInput<RedisOnline>): Promise<M
       detach: runbook.engine.detach,
       'lift-fence': () => runbook.liftFence(),
       'restore-buffer-limit': (arg) => runbook.restoreBufferLimit(arg),
+      'restore-notifications': (arg) => runbook.restoreNotifications(arg),
     },
     body: (run) => runbook.run(run),
+    beforeCut: () => runbook.engine.pauseBeside?.(),
     afterAbort: () => runbook.proveSourceWritable(),
   });
+}
+
+function engineOf(input: MigrationInput<RedisOnline>): RedisOnlineEngine {
+  const { migration } = input;
+  if (migration.engine === 'elasticache') return elastiCacheEngine(input, migration);
+  if (migration.engine === 'replicaof') return replicaOfEngine(input, migration);
+  return scanEngine(input, migration);
 }
 
 class RedisOnlineRunbook {
@@ -50,10 +61,7 @@ class RedisOnlineRunbook {
     this.migration = input.migration;
     this.hooks = new HookList(input.migration.switch);
     this.act = activityProxies(input);
-    this.engine =
-      input.migration.engine === 'elasticache'
-        ? elastiCacheEngine(input, input.migration)
-        : replicaOfEngine(input, input.migration);
+    this.engine = engineOf(input);
   }
 
   async run(run: Run): Promise<void> {
@@ -92,7 +100,7 @@ class RedisOnlineRunbook {
       'attach',
       async () => {
         run.arm({ id: 'attach', undo: 'detach', arg: null, title: 'the attachment of the target' });
-        return this.engine.attach();
+        return this.engine.attach(run);
       },
       (attached) => attached.note,
     );
@@ -107,7 +115,7 @@ class RedisOnlineRunbook {
       // No activity is under way here: a link that comes and goes for days must not fill the history.
       if (last) await run.breathe();
       const isFirst = last === undefined;
-      last = await this.watchOnce(attached, last, 1);
+      last = await this.watchOnce(run, attached, last, 1);
       run.progress(syncProgress(last));
       if (until(last)) return last;
       if (last.phase === 'detached') throw detached();
@@ -120,15 +128,22 @@ class RedisOnlineRunbook {
         if (last.inSync) before = last.fullSyncs;
         continue;
       }
-      if (!this.migration.fixFullResyncLoop || run.isArmed('buffer-limit')) throw copiesForEver(last);
+      const mayFix = this.migration.engine !== 'scan' && this.migration.fixFullResyncLoop;
+      if (!mayFix || run.isArmed('buffer-limit')) throw copiesForEver(last);
       await this.liftBufferLimit(run);
       // Counted anew from the next reading: more of them may have been cut off until the limit was lifted.
       before = undefined;
     }
   }
 
-  private watchOnce(attached: Attached, last: SyncState | undefined, intervalFactor: number): Promise<SyncState> {
+  private watchOnce(
+    run: Run,
+    attached: Attached,
+    last: SyncState | undefined,
+    intervalFactor: number,
+  ): Promise<SyncState> {
     const { migration } = this;
+    if (migration.engine === 'scan') return this.engine.watch!(run, attached, last, intervalFactor);
     return this.act.watch.watchSync.executeWithOptions(
       { summary: last ? `after: ${syncProgress(last).text}` : 'follow the replication' },
       [
@@ -163,7 +178,7 @@ class RedisOnlineRunbook {
         await run.undoNow('buffer-limit');
         return state;
       },
-      (state) => `in sync, lag ${state.lagBytes ?? 0} bytes`,
+      ({ lagBytes }) => (lagBytes === undefined ? 'in sync' : `in sync, lag ${lagBytes} bytes`),
     );
   }
 
@@ -187,11 +202,18 @@ class RedisOnlineRunbook {
     return this.act.undo.restoreBufferLimit.executeWithOptions({ summary: 'put the limit back' }, [given]);
   }
 
+  async restoreNotifications({ nodes }: { nodes: NodeNotifications[] }): Promise<{ note: string }> {
+    const given = { migrationId: this.migration.id, source: this.migration.source, nodes };
+    return this.act.undo.restoreNotifications.executeWithOptions({ summary: 'put the notifications back' }, [given]);
+  }
+
   private async compare(run: Run, attached: Attached): Promise<void> {
     const { migration } = this;
     await run.step(
       'compare',
       async () => {
+        // A follower that had to be begun again has something to catch up with, which would be differences.
+        if (migration.engine === 'scan') await this.watch(run, attached, (now) => now.inSync);
         const result = await this.act.copy.compareRedis.executeWithOptions({ summary: 'compare source and target' }, [
           { migrationId: migration.id, source: migration.source, target: attached.target, compare: migration.compare },
         ]);
@@ -220,7 +242,7 @@ class RedisOnlineRunbook {
       title: 'Cut over now?',
       opens: this.migration.cutover.gate,
       watch: async (last) => {
-        const state = await this.watchOnce(attached, last, last?.inSync ? GATE_INTERVAL_FACTOR : 1);
+        const state = await this.watchOnce(run, attached, last, last?.inSync ? GATE_INTERVAL_FACTOR : 1);
         if (state.phase === 'detached') throw detached();
         const notReady = state.unreachable ?? (state.inSync ? undefined : `not in sync (${syncProgress(state).text})`);
         return {
@@ -321,7 +343,7 @@ class RedisOnlineRunbook {
 
   private async report(run: Run, attached: Attached): Promise<void> {
     await run.step('report', async () => {
-      await this.engine.tidyUp?.(attached);
+      await this.engine.tidyUp?.(attached, run);
       const { id: migrationId, source } = this.migration;
       const final = await this.act.quick.readFinalState.executeWithOptions({ summary: 'roles and key counts' }, [
         { migrationId, source, target: attached.target },

@@ -42,6 +42,8 @@ export interface Runbook {
   /** What a pause stops beside the runbook, and its resume lets go on. Both may run twice. */
   onPause?(run: Run): Promise<void>;
   onResume?(run: Run): Promise<void>;
+  /** Ends what runs beside the steps before the history is cut: a run that goes on as new has no activities. */
+  beforeCut?(): Promise<void> | undefined;
   /** After the journal was run backwards: proves that the source takes writes. */
   afterAbort?(run: Run): Promise<void>;
 }
@@ -232,6 +234,7 @@ export class Run {
   /** Continues as new where the history has grown long. Call only where no activity is under way. */
   async breathe(): Promise<void> {
     if (this.holding || !workflowInfo().continueAsNewSuggested) return;
+    await this.runbook.beforeCut?.();
     await condition(allHandlersFinished);
     const carried: CarriedState = {
       version: 1,

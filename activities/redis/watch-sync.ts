@@ -120,7 +120,7 @@ function tenthOf(reading: SyncReading, persistence: Record<string, string>): num
 }
 
 /** Another phase, another tenth, in sync or not any more, another full copy begun, a side gone or back. */
-function isMaterial(last: SyncState | undefined, now: SyncState): boolean {
+export function isMaterial(last: SyncState | undefined, now: SyncState): boolean {
   if (!last) return true;
   return (
     last.phase !== now.phase ||

@@ -8,6 +8,7 @@ interface WorkerOptions extends ConnectionOptions {
   logLevel?: string;
   maxWaits?: number;
   maxCopies?: number;
+  maxFollowers?: number;
 }
 
 const LOG_LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR'] as const;
@@ -24,6 +25,7 @@ export function addWorker(program: Command): void {
     .option('--log-level <level>', LOG_LEVELS.join(', '), logLevel, 'INFO')
     .option('--max-waits <count>', 'migrations that may wait at a time', wholeNumber)
     .option('--max-copies <count>', 'compares and copies at a time', wholeNumber)
+    .option('--max-followers <count>', 'copies that are followed at a time (engine: scan)', wholeNumber)
     .action(action(worker));
 }
 
@@ -51,6 +53,7 @@ async function worker(options: WorkerOptions): Promise<void> {
       ...(options.profile ? { profile: options.profile } : {}),
       ...(options.maxWaits ? { maxWaits: options.maxWaits } : {}),
       ...(options.maxCopies ? { maxCopies: options.maxCopies } : {}),
+      ...(options.maxFollowers ? { maxFollowers: options.maxFollowers } : {}),
       onReady: ({ queues }) => {
         ready = true;
         note(`worker ready: ${address}, namespace ${namespace}, queues ${queues.join(', ')}`);

@@ -67,6 +67,32 @@ const RECORDINGS: Recordings = {
     await untilStatus(scene.handle, 'done', isDone);
     return scene.id;
   },
+  'redis-online-scan-undone-then-done': async () => {
+    const scene = await openScene(stage, { id: 'replay-scan-undone', engine: 'scan', keys: 200, rate: 100 });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    // Somebody lifts the fence before the copy is closed.
+    void scene.targetWire.arm({
+      when: 'before',
+      match: (words) => words[0] === 'SET' && /CLOSED$/.test(words[2] ?? ''),
+      action: async () => {
+        const redis = scene.source.connect();
+        await redis.config('SET', 'min-replicas-to-write', '0');
+        redis.disconnect();
+      },
+    });
+    await scene.handle.approve({ by: 'test' });
+    await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone' && atGate(s));
+    await approveAtGate(scene);
+    await untilStatus(scene.handle, 'done', isDone);
+    return scene.id;
+  },
+  'redis-online-scan-aborted': async () => {
+    const scene = await openScene(stage, { id: 'replay-scan-aborted', engine: 'scan', keys: 200, rate: 100 });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    await scene.handle.abort({ by: 'test', reason: 'recorded' });
+    await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+    return scene.id;
+  },
   // Recorded before the patch `copies-of-other-replicas`: the copy of another replica was held against the target.
   'redis-online-replicaof-parked-for-another-replica': async () => {
     const scene = await openScene(stage, {

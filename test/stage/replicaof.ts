@@ -1,4 +1,4 @@
-/** A `replicaof` migration on a stage: source and target behind tripwires, an application that is sent over by a webhook. */
+/** A `replicaof` migration (or `scan`) on a stage: source and target behind tripwires, an application that is sent over by a webhook. */
 import type { MigrationHandle } from '../../client/index.ts';
 import { startMigration } from '../../client/index.ts';
 import { controlApp } from '../../sandbox/app/control.ts';
@@ -26,6 +26,8 @@ export interface Scene {
 
 export interface SceneOptions {
   id: string;
+  /** Default `replicaof`. */
+  engine?: 'replicaof' | 'scan';
   keys?: number;
   rate?: number;
   /** Of the application; default 4. */
@@ -63,14 +65,15 @@ export async function openScene(stage: Stage, options: SceneOptions): Promise<Sc
   const migration = {
     kind: 'redis-online',
     id: options.id,
-    engine: 'replicaof',
+    engine: options.engine ?? 'replicaof',
     crashDetection: '2s',
     source: {
       host: '127.0.0.1',
       port: sourceWire.port,
-      replicationAddress: { host: '127.0.0.1', port: source.port },
+      ...(options.engine === 'scan' ? {} : { replicationAddress: { host: '127.0.0.1', port: source.port } }),
       ...options.source,
     },
+    ...(options.engine === 'scan' ? { notifications: 'switch-on' } : {}),
     target: { host: '127.0.0.1', port: targetWire.port },
     inSync: { interval: '100ms', readings: 2 },
     cutover: { gate: options.gate ?? 'manual', budgets: { fence: '1s', drain: '5s', complete: '5s', canary: '5s' } },

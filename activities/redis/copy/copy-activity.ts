@@ -55,7 +55,7 @@ export async function copyRedis(input: CopyRedisInput): Promise<CopyRedisResult>
 }
 
 /** The state as progress for people. */
-function copyProgress(state: CopyState): Progress {
+export function copyProgress(state: CopyState): Progress {
   const done = state.nodes.reduce((sum, { keys }) => sum + keys, 0);
   const total = state.nodes.reduce((sum, { keysTotal }) => sum + keysTotal, 0);
   const nodes =

@@ -1,7 +1,6 @@
 /** The end of following, behind the fence: everything heard, everything copied, what was touched last compared once more. */
-import { askAll, ask } from '../compare/replies.ts';
-import type { Command } from '../compare/replies.ts';
 import type { Copier } from './copier.ts';
+import { findStreams } from './find-streams.ts';
 import type { Follower } from './follow.ts';
 import { differing } from './reconcile.ts';
 import type { Streams } from './recent.ts';
@@ -66,25 +65,16 @@ const stillDiffers = (count: number) =>
 async function copyStreams({ streams, copier, wait, sources, databasesOf }: DrainContext): Promise<void> {
   const known = streams.all;
   if (known) {
-    for (const { server, db, key } of known) await copyAll(copier, server, db, [key], wait);
+    const groups = new Map<string, { server: Server; db: number; keys: Buffer[] }>();
+    for (const { server, db, key } of known) {
+      const group = groups.get(`${server.id} ${db}`) ?? { server, db, keys: [] };
+      group.keys.push(key);
+      groups.set(`${server.id} ${db}`, group);
+    }
+    for (const { server, db, keys } of groups.values()) await copyAll(copier, server, db, keys, wait);
     return;
   }
-  for (const server of sources) {
-    for (const db of (await databasesOf(server)).keys()) {
-      const redis = await server.db(db);
-      let cursor = '0';
-      do {
-        const [next, keys] = await ask<[Buffer, Buffer[]]>(redis, 'SCAN', cursor, 'COUNT', 1000);
-        cursor = next.toString();
-        const types = await askAll<Buffer | string>(
-          redis,
-          keys.map((key): Command => ['TYPE', key]),
-        );
-        const found = keys.filter((_, i) => String(types[i]) === 'stream');
-        await copyAll(copier, server, db, found, wait);
-      } while (cursor !== '0');
-    }
-  }
+  await findStreams({ sources, databasesOf }, (server, db, keys) => copyAll(copier, server, db, keys, wait));
 }
 
 /** @returns how many keys differed; they have been copied again */

@@ -55,7 +55,12 @@ export async function checkSettingStill(server: Server): Promise<void> {
   );
 }
 
-async function checkOutputBuffer(server: Server, redis: Redis, opsPerSecond: number): Promise<void> {
+/** @throws CopyError OBSTACLE where a busy moment of the source would cut our subscription off */
+export async function checkOutputBuffer(
+  server: Pick<Server, 'name'>,
+  redis: Redis,
+  opsPerSecond: number,
+): Promise<void> {
   const setting = await configOf(redis, 'client-output-buffer-limit');
   const hard = Number(/(?:^| )pubsub (\d+)/.exec(setting ?? '')?.[1] ?? 0);
   if (hard === 0) return;
@@ -77,7 +82,9 @@ export async function unheardCalls(server: Server): Promise<string> {
     .join(' ');
 }
 
-const OWNER = Buffer.from('cutover:copy:owner');
+/** The key on the target that says whose copy fills it. */
+export const OWNER = 'cutover:copy:owner';
+const OWNER_KEY = Buffer.from(OWNER);
 
 /**
  * Takes the target for this migration: it must be empty, or ours from an earlier attempt, and nobody else may write to it.
@@ -89,17 +96,26 @@ export async function claimTarget(
   options: CopyOptions,
   note: (text: string) => void,
 ): Promise<boolean> {
-  const redis = await target.serverOf(OWNER).db(0);
+  const redis = await target.serverOf(OWNER_KEY).db(0);
   const owner = await redis.get(OWNER);
   if (owner !== null && owner !== options.migrationId) {
     throw obstacle(
       `the target is being filled by migration ${owner}`,
-      `end that one; if it is gone for good: redis-cli DEL ${OWNER.toString()} on the target`,
+      `end that one; if it is gone for good: redis-cli DEL ${OWNER} on the target`,
     );
   }
+  await refuseTaken(target, owner !== null || options.allowNonEmptyTarget, note);
+  if (owner === null && (await redis.set(OWNER, options.migrationId, 'NX')) !== 'OK') {
+    throw obstacle('another copy to this target has just begun', 'let it end');
+  }
+  return owner !== null || options.allowNonEmptyTarget;
+}
+
+/** @throws CopyError OBSTACLE where others write to the target, or it holds keys and must not */
+export async function refuseTaken(target: Target, mayHoldKeys: boolean, note: (text: string) => void): Promise<void> {
   for (const server of target.servers) {
     await refuseWriters(server, note);
-    if (owner !== null || options.allowNonEmptyTarget) continue;
+    if (mayHoldKeys) continue;
     for (const [db, keys] of await server.databases()) {
       if (keys > 0) {
         throw obstacle(
@@ -109,14 +125,20 @@ export async function claimTarget(
       }
     }
   }
-  if (owner === null && (await redis.set(OWNER, options.migrationId, 'NX')) !== 'OK') {
-    throw obstacle('another copy to this target has just begun', 'let it end');
-  }
-  return owner !== null || options.allowNonEmptyTarget;
+}
+
+/**
+ * The target was claimed for this copy before, by a value that only it knows.
+ * @throws CopyError OBSTACLE where that claim is in force no more: whoever took the target since must not be overwritten
+ */
+export async function requireOwner(target: Target, value: string): Promise<void> {
+  const owner = await (await target.serverOf(OWNER_KEY).db(0)).get(OWNER);
+  if (owner !== value)
+    throw obstacle(`this copy was given up: the target belongs to "${owner ?? 'nobody'}" by now`, 'retry the step');
 }
 
 export async function releaseTarget(target: Target): Promise<void> {
-  await (await target.serverOf(OWNER).db(0)).del(OWNER);
+  await (await target.serverOf(OWNER_KEY).db(0)).del(OWNER);
 }
 
 /** Clients of the target whose last command was a write, and that are none of ours. */

@@ -6,8 +6,9 @@ import { checkOptions, optionsDigest, targetsOf, usable } from './checkpoint.ts'
 import { Copier } from './copier.ts';
 import { stateOf } from './copy-state.ts';
 import { drain } from './drain.ts';
+import { findStreams } from './find-streams.ts';
 import { Follower } from './follow.ts';
-import { claimTarget, releaseTarget } from './obstacles.ts';
+import { claimTarget, releaseTarget, requireOwner } from './obstacles.ts';
 import { openSide, topologyNow } from './open-side.ts';
 import { LatencyGuard, Pace } from './pace.ts';
 import { Rates } from './rates.ts';
@@ -22,6 +23,8 @@ import type { CopyCheckpoint, CopyConnections, CopyOptions, CopyState } from './
 export interface CopyRun {
   /** Follow what is changed during the scan, and after it until `drain`. */
   follow?: boolean;
+  /** The target was taken before, and this is who owns it; whoever took it also frees it. `holdsMore`: it may hold keys that the source lacks. */
+  claim?: { owner: string; holdsMore: boolean };
   resumeFrom?: CopyCheckpoint;
   onProgress?: (state: CopyState, checkpoint: CopyCheckpoint) => void;
   /** How often `onProgress` is called, ms. */
@@ -44,6 +47,7 @@ export class CopySession {
   readonly #connections: CopyConnections;
   readonly #streams = new Streams(MOST_STREAMS);
   #earlierMs = 0;
+  #resumed = false;
   #signature = '';
   #sources: Server[] = [];
   #target: Target | undefined;
@@ -83,6 +87,13 @@ export class CopySession {
     await this.#stop.during(Promise.all(this.#scans.map((scan) => scan.run())));
     // A slot that went from a node that was not scanned yet to one that was: its keys were seen by nobody.
     await this.#stop.during(this.#checkTopology());
+    if (this.#resumed && this.#follower) {
+      // Of the streams that an earlier attempt copied, only the keyspace tells by now.
+      const search = { sources: this.#sources, databasesOf: this.#databasesOf };
+      const remember = (server: Server, db: number, keys: Buffer[]) =>
+        keys.forEach((key) => this.#streams.add(server, db, key));
+      await this.#stop.during(findStreams(search, remember));
+    }
     this.#scanned = true;
     this.#phase = this.#follower ? 'following' : 'done';
     if (this.#follower) this.#stop.background(this.#follower.reconcileForEver());
@@ -121,13 +132,27 @@ export class CopySession {
     }
   }
 
-  /** Gives the target free and closes. @throws what the connections throw */
+  /** Its outcome, or the session's failure, whichever comes first: for what waits beside it. */
+  during<T>(work: Promise<T>): Promise<T> {
+    return this.#stop.during(work);
+  }
+
+  /** Ends it with a reason. */
+  fail(reason: unknown): void {
+    this.#stop.now(reason);
+  }
+
+  get notes(): string[] {
+    return [...this.#notes];
+  }
+
+  /** Gives the target free, where the session took it itself, and closes. @throws what the connections throw */
   async end(): Promise<CopyRedisResult> {
-    if (this.#target && this.#options.mode === 'replace') await releaseTarget(this.#target);
+    if (this.#target && this.#options.mode === 'replace' && !this.#run.claim) await releaseTarget(this.#target);
     this.#report();
     const { totals, nodes } = this.state();
     this.close();
-    return { totals, nodes, notes: [...this.#notes], durationMs: this.#elapsedMs() };
+    return { totals, nodes, notes: this.notes, durationMs: this.#elapsedMs() };
   }
 
   close(): void {
@@ -176,11 +201,10 @@ export class CopySession {
     this.#sources = source.servers;
     this.#signature = source.topology.signature;
     this.#target = new Target(there.servers, there.topology.cluster);
-    // In mode `keep` others write to the target, and what they have there stays.
-    const mayHoldMore =
-      this.#options.mode === 'replace' && (await claimTarget(this.#target, this.#options, this.#note));
+    const mayHoldMore = await this.#claim(this.#target);
     const resumed = usable(this.#run.resumeFrom, this.#options, this.#sources, this.#target, this.#note);
     if (resumed) {
+      this.#resumed = true;
       Object.assign(this.#totals, resumed.totals);
       this.#earlierMs = resumed.elapsedMs;
     }
@@ -212,6 +236,17 @@ export class CopySession {
       this.#scans.push(new NodeScan(server, context, from));
     }
     this.#stop.background(this.#reportForEver());
+  }
+
+  /** @returns whether the target may hold keys that the source lacks */
+  async #claim(target: Target): Promise<boolean> {
+    const { claim } = this.#run;
+    if (claim) {
+      await requireOwner(target, claim.owner);
+      return claim.holdsMore;
+    }
+    // In mode `keep` others write to the target, and what they have there stays.
+    return this.#options.mode === 'replace' && claimTarget(target, this.#options, this.#note);
   }
 
   get #clock() {

@@ -7,6 +7,8 @@ export interface ConnectedClient {
   name: string;
   /** `S` a replica, `M` the primary, `N` none in particular. */
   flags: string;
+  /** The last command, `client|list` with its subcommand. */
+  cmd: string;
 }
 
 /** @throws CannotCheck where CLIENT LIST is not allowed */
@@ -34,7 +36,7 @@ function parsed(list: unknown): ConnectedClient[] {
   const lines = String(list).split('\n').filter(Boolean);
   return lines.map((line) => {
     const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(line)?.[1] ?? '';
-    return { addr: field('addr'), name: field('name'), flags: field('flags') };
+    return { addr: field('addr'), name: field('name'), flags: field('flags'), cmd: field('cmd') };
   });
 }
 

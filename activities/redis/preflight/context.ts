@@ -1,12 +1,12 @@
 /** What the checks of `redis-online` look at. */
-import type { RedisOnline } from '../../../spec/kind-redis-online.ts';
+import type { RedisOnlineReplicating } from '../../../spec/kind-redis-online.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import type { Check } from '../../preflight/check.ts';
 import type { Info, RedisProbe } from './probe.ts';
 import type { EngineVersion } from './versions.ts';
 
 export interface RedisOnlineContext {
-  migration: RedisOnline;
+  migration: RedisOnlineReplicating;
   /** What is right before the target is attached (a primary, empty) is wrong before the fence, and the other way round. */
   moment: 'before-attach' | 'before-fence';
   source: RedisProbe;

@@ -1,9 +1,9 @@
 /** What the first copy needs of the source, and what of the data the target can't take (facts/redis-aws 4.1 S8–S10, S12). */
 import prettyBytes from 'pretty-bytes';
-import { CannotCheck, pass, unknown, unmet, warn } from '../../preflight/check.ts';
+import { CannotCheck, pass, unknown, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import type { RedisOnlineCheck, RedisOnlineContext } from './context.ts';
-import { infoNumber, keysByDatabase, listOf } from './probe.ts';
+import { infoNumber, keysByDatabase, listOf, type RedisProbe } from './probe.ts';
 import { largestSampled } from './sample-keys.ts';
 import { atLeast } from './versions.ts';
 
@@ -125,16 +125,7 @@ export const copyChecks: readonly RedisOnlineCheck[] = [
     remedy: () =>
       'load the same modules on the target, or move the keys of module types by other means and delete them first',
     byHand: (c) => `${cli(c, 'MODULE', 'LIST')}  # empty`,
-    run: async (c) => {
-      if (!atLeast(await c.source.version(), 4)) return pass('modules came with Redis 4');
-      const source = moduleNames(await c.source.call('MODULE', 'LIST'));
-      if (source.length === 0) return pass('no modules');
-      const target = await c.target.call('MODULE', 'LIST').then(moduleNames, (): string[] => []);
-      const missing = source.filter((name) => !target.includes(name));
-      return missing.length === 0
-        ? pass(`${source.join(', ')} on both`)
-        : unmet(`on the source alone: ${missing.join(', ')}; a key of such a type ends the copy`);
-    },
+    run: (c) => checkModules(c.source, c.target),
   },
   {
     id: 'S12.big-keys',
@@ -142,13 +133,7 @@ export const copyChecks: readonly RedisOnlineCheck[] = [
     severity: 'warn',
     remedy: (c) => `${cli(c, '--memkeys')}  # split the biggest, or expect pauses`,
     byHand: (c) => cli(c, '--memkeys'),
-    run: async (c) => {
-      if (!atLeast(await c.source.version(), 4)) throw new CannotCheck('MEMORY USAGE came with Redis 4');
-      const { sampled, largest } = await largestSampled(c.source);
-      if (!largest) return pass('the source is empty');
-      const found = `the largest of ${sampled} keys looked at is ${largest.key} in db${largest.db}, ${bytes(largest.bytes)}`;
-      return largest.bytes > BIG_VALUE ? unmet(found) : pass(found);
-    },
+    run: (c) => checkBigKeys(c.source),
   },
   {
     id: 'S12.eviction',
@@ -176,9 +161,34 @@ export const copyChecks: readonly RedisOnlineCheck[] = [
   },
 ];
 
+/** @throws CannotCheck where MODULE LIST of the source is refused */
+export async function checkModules(source: RedisProbe, target: RedisProbe): Promise<Finding> {
+  if (!atLeast(await source.version(), 4)) return pass('modules came with Redis 4');
+  const loaded = moduleNames(await source.call('MODULE', 'LIST'));
+  if (loaded.length === 0) return pass('no modules');
+  const known = await target.call('MODULE', 'LIST').then(moduleNames, (): string[] => []);
+  const missing = loaded.filter((name) => !known.includes(name));
+  return missing.length === 0
+    ? pass(`${loaded.join(', ')} on both`)
+    : unmet(`on the source alone: ${missing.join(', ')}; a key of such a type ends the copy`);
+}
+
+/** @throws CannotCheck where keys can't be sampled */
+export async function checkBigKeys(source: RedisProbe): Promise<Finding> {
+  if (!atLeast(await source.version(), 4)) throw new CannotCheck('MEMORY USAGE came with Redis 4');
+  const { sampled, largest } = await largestSampled(source);
+  if (!largest) return pass('the source is empty');
+  const found = `the largest of ${sampled} keys looked at is ${largest.key} in db${largest.db}, ${bytes(largest.bytes)}`;
+  return largest.bytes > BIG_VALUE ? unmet(found) : pass(found);
+}
+
+/** Valkey 9 lists its own scripting engine as a module; it has no keys. */
+const ENGINES = new Set(['lua']);
+
 function moduleNames(answer: unknown): string[] {
-  return listOf(answer).map((module) => {
+  const names = listOf(answer).map((module) => {
     const fields = listOf(module);
     return String(fields[fields.indexOf('name') + 1]);
   });
+  return names.filter((name) => !ENGINES.has(name));
 }

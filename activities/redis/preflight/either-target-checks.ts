@@ -3,14 +3,14 @@ import prettyBytes from 'pretty-bytes';
 import { CannotCheck, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
 import { redisCli } from './commands.ts';
 import { followsOurSource, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
-import { infoNumber, keysByDatabase } from './probe.ts';
+import { infoNumber, keysByDatabase, type RedisProbe } from './probe.ts';
 import { atLeast } from './versions.ts';
 
 const cli = ({ target }: RedisOnlineContext, ...command: string[]) => redisCli(target.endpoint, ...command);
 const bytes = (n: number) => prettyBytes(n, { binary: true, maximumFractionDigits: 1 });
 
 /** The source grows during the copy, and the same data takes a little more in another version (facts 4.1 T5). */
-const ROOM = 1.1;
+export const ROOM = 1.1;
 
 export const eitherTargetChecks: readonly RedisOnlineCheck[] = [
   {
@@ -55,15 +55,18 @@ export const eitherTargetChecks: readonly RedisOnlineCheck[] = [
     severity: 'fail',
     remedy: (c) => c.targetSettingRemedy('min-replicas-to-write', '0'),
     byHand: (c) => `${c.targetSettingByHand('min-replicas-to-write')}  # no more than its replicas`,
-    run: async (c) => {
-      const asked = Number((await c.targetSetting('min-replicas-to-write')) ?? 0);
-      if (asked === 0) return pass('min-replicas-to-write 0');
-      const replicas = infoNumber(await c.target.info(), 'connected_slaves');
-      const found = `min-replicas-to-write ${asked} on the target, with ${replicas} replicas of its own`;
-      return replicas >= asked ? pass(found) : unmet(`${found}: promoted, it would refuse every write`);
-    },
+    run: async (c) => checkTakesWrites(c.target, await c.targetSetting('min-replicas-to-write')),
   },
 ];
+
+/** @param setting its min-replicas-to-write, undefined where it has none */
+export async function checkTakesWrites(target: RedisProbe, setting: string | undefined): Promise<Finding> {
+  const asked = Number(setting ?? 0);
+  if (asked === 0) return pass('min-replicas-to-write 0');
+  const replicas = infoNumber(await target.info(), 'connected_slaves');
+  const found = `min-replicas-to-write ${asked} on the target, with ${replicas} replicas of its own`;
+  return replicas >= asked ? pass(found) : unmet(`${found}: promoted, it would refuse every write`);
+}
 
 async function checkRoom(c: RedisOnlineContext): Promise<Finding> {
   const [source, target] = await Promise.all([c.source.info(), c.target.info()]);

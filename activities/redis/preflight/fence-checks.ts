@@ -1,14 +1,21 @@
 /** What the cutover itself needs: the fence can be raised and lifted, and means what it says (facts/redis-aws 4.5). */
 import type { Redis } from 'ioredis';
 import { FENCE_KEY, isFenceValue, readFenceRecord, readFenceSettings, type FenceSettings } from '../fence-record.ts';
-import { CannotCheck, fail, pass, unmet, warn, type Finding } from '../../preflight/check.ts';
+import { CannotCheck, fail, pass, unmet, warn, type Check, type Finding } from '../../preflight/check.ts';
 import { clientsOf } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { followsOurSource, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
-import { refusedCommands, ruleFor } from './permissions.ts';
-import { infoNumber } from './probe.ts';
+import { refusalsOf, refusedCommands, ruleFor, type Refusals } from './permissions.ts';
+import { infoNumber, type RedisProbe } from './probe.ts';
 
-const cli = ({ source }: RedisOnlineContext, ...command: string[]) => redisCli(source.endpoint, ...command);
+/** What a fence is raised on: one primary. */
+export interface FenceContext extends Pick<RedisOnlineContext, 'moment' | 'source'> {
+  migration: { id: string };
+  /** Of a cluster there is one record, on the node that has its slot: where to read it, if not here. */
+  recordOn?: RedisProbe;
+}
+
+const cli = ({ source }: FenceContext, ...command: string[]) => redisCli(source.endpoint, ...command);
 
 /** Everything activities/redis/fence.ts sends to the source. */
 const FENCING = [
@@ -20,26 +27,16 @@ const FENCING = [
   ['INFO'],
 ];
 
-export const fenceChecks: readonly RedisOnlineCheck[] = [
+const RIGHTS = '+config|get +config|set +get +set +del +info ~cutover:*'.split(' ');
+
+/** Of each primary by itself, C1 to C5. */
+export const primaryFenceChecks: readonly Check<FenceContext>[] = [
   {
     id: 'C1',
     title: 'our user may raise and lift the fence',
     severity: 'fail',
     cheap: true,
-    remedy: (c) =>
-      cli(
-        c,
-        'ACL',
-        'SETUSER',
-        userOf(c.source.endpoint),
-        '+config|get',
-        '+config|set',
-        '+get',
-        '+set',
-        '+del',
-        '+info',
-        '~cutover:*',
-      ),
+    remedy: (c) => cli(c, 'ACL', 'SETUSER', userOf(c.source.endpoint), ...RIGHTS),
     byHand: (c) =>
       `${cli(c, 'CONFIG', 'GET', 'min-replicas-to-write')}  # and, as an administrator: ACL GETUSER ${userOf(c.source.endpoint)}`,
     run: checkFencePermission,
@@ -111,6 +108,10 @@ export const fenceChecks: readonly RedisOnlineCheck[] = [
           );
     },
   },
+];
+
+export const fenceChecks: readonly RedisOnlineCheck[] = [
+  ...primaryFenceChecks,
   {
     id: 'C6',
     title: 'nothing else depends on the source: replicas, Sentinel',
@@ -118,7 +119,7 @@ export const fenceChecks: readonly RedisOnlineCheck[] = [
     remedy: (c) =>
       `see who they are: ${cli(c, 'INFO', 'replication')}; an application that reads from a replica must be switched as well`,
     byHand: (c) => `${cli(c, 'INFO', 'replication')}  # connected_slaves; Sentinel: ${cli(c, 'CLIENT', 'LIST')}`,
-    run: checkDependants,
+    run: async (c) => checkDependants(c.source, await followsOurSource(c).catch(() => false)),
   },
   {
     id: 'C7',
@@ -149,16 +150,16 @@ export const fenceChecks: readonly RedisOnlineCheck[] = [
   },
 ];
 
-async function fenceIsUp(c: RedisOnlineContext, name: string, value: number): Promise<Finding> {
+async function fenceIsUp(c: FenceContext, name: string, value: number): Promise<Finding> {
   const found = `${name} ${value}: a fence is up, the source refuses every write`;
-  const record = await readFenceRecord(await connected(c)).catch(() => undefined);
+  const record = await readFenceRecord(await recordHolder(c)).catch(() => undefined);
   // Right before the fence it can be this cutover's own, of an attempt that died: the next takes it over.
   if (record?.migration === c.migration.id && c.moment === 'before-fence')
     return warn(`${found}; it is this migration's own`);
   return unmet(found);
 }
 
-async function fenceSettings(c: RedisOnlineContext): Promise<FenceSettings> {
+async function fenceSettings(c: FenceContext): Promise<FenceSettings> {
   const settings = await (await connected(c)).config('GET', 'min-*').then(
     async () => readFenceSettings(await connected(c)),
     (error: Error) => {
@@ -170,12 +171,16 @@ async function fenceSettings(c: RedisOnlineContext): Promise<FenceSettings> {
   return settings;
 }
 
-async function connected(c: RedisOnlineContext): Promise<Redis> {
+async function recordHolder(c: FenceContext): Promise<Redis> {
+  return c.recordOn ? connected({ ...c, source: c.recordOn }) : connected(c);
+}
+
+async function connected(c: FenceContext): Promise<Redis> {
   await c.source.info();
   return c.source.connection();
 }
 
-async function checkFencePermission(c: RedisOnlineContext): Promise<Finding> {
+async function checkFencePermission(c: FenceContext): Promise<Finding> {
   const user = userOf(c.source.endpoint);
   await c.source.info();
   // That CONFIG is refused is itself the answer: without it there is no fence.
@@ -183,20 +188,21 @@ async function checkFencePermission(c: RedisOnlineContext): Promise<Finding> {
     () => undefined,
     (error: Error) => error.message,
   );
-  if (read !== undefined && /NOPERM|unknown command/i.test(read)) return unmet(`the fence needs CONFIG: ${read}`);
+  const grant = ({ commands, keys }: Refusals) =>
+    cli(c, 'ACL', 'SETUSER', user, ...commands.map(ruleFor), ...(keys ? ['~cutover:*'] : []));
+  if (read !== undefined && /NOPERM|unknown command/i.test(read)) {
+    const refused = await refusalsOf(c.source, user, FENCING).catch(() => undefined);
+    return unmet(`the fence needs CONFIG: ${read}`, refused?.commands.length ? grant(refused) : undefined);
+  }
   if (read !== undefined) throw new CannotCheck(read);
-  const refused = await refusedCommands(c.source, user, FENCING);
-  return refused.length === 0
+  const refused = await refusalsOf(c.source, user, FENCING);
+  return refused.commands.length === 0
     ? pass(`the user ${user} may CONFIG GET and SET, and write ${FENCE_KEY}`)
-    : unmet(
-        `the user ${user} may not ${refused.join(', ')}`,
-        cli(c, 'ACL', 'SETUSER', user, ...refused.map(ruleFor), '~cutover:*'),
-      );
+    : unmet(`the user ${user} may not ${refused.commands.join(', ')}`, grant(refused));
 }
 
-async function checkFenceRecord(c: RedisOnlineContext): Promise<Finding> {
-  const redis = await connected(c);
-  const found = await readFenceRecord(redis).then(
+async function checkFenceRecord(c: FenceContext): Promise<Finding> {
+  const found = await readFenceRecord(await recordHolder(c)).then(
     (record) => ({ record }),
     (error: Error) => ({ error }),
   );
@@ -214,12 +220,9 @@ async function checkFenceRecord(c: RedisOnlineContext): Promise<Finding> {
     : unmet(`a record of the migration ${record.migration}, since ${record.at}`);
 }
 
-async function checkDependants(c: RedisOnlineContext): Promise<Finding> {
-  const [info, clients, adopted] = await Promise.all([
-    c.source.info(),
-    clientsOf(c.source),
-    followsOurSource(c).catch(() => false),
-  ]);
+/** @param adopted whether one of its replicas is our target. @throws CannotCheck where CLIENT LIST is not allowed */
+export async function checkDependants(source: RedisProbe, adopted: boolean): Promise<Finding> {
+  const [info, clients] = await Promise.all([source.info(), clientsOf(source)]);
   const sentinels = clients.filter(({ name }) => name.startsWith('sentinel-'));
   if (sentinels.length > 0) {
     return warn(

@@ -9,6 +9,7 @@ import { elastiCacheContext } from './elasticache-context.ts';
 import { redisProbe } from './probe.ts';
 import { replicaOfContext } from './replicaof-context.ts';
 import { runChecks } from '../../preflight/run-checks.ts';
+import { preflightScan } from './scan-preflight.ts';
 
 export interface PreflightInput {
   migration: RedisOnline;
@@ -23,6 +24,7 @@ export interface PreflightInput {
  * @throws the cancellation's reason, where the activity is cancelled
  */
 export async function preflightRedisOnline({ migration, cheap }: PreflightInput): Promise<PreflightReport> {
+  if (migration.engine === 'scan') return preflightScan({ migration, ...(cheap ? { cheap } : {}) });
   const { host, port } = migration.source;
   const shared: SharedContext = {
     moment: cheap ? 'before-fence' : 'before-attach',

@@ -6,7 +6,7 @@ import { redisCli } from './commands.ts';
 import { replicationUser, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
 import { refusedCommands, ruleFor } from './permissions.ts';
 import { findPrimary } from './primary.ts';
-import { infoNumber, listOf } from './probe.ts';
+import { infoNumber, listOf, type RedisProbe } from './probe.ts';
 import { failureOf, reachable } from './reachable.ts';
 import { atLeast, whyNotFollow } from './versions.ts';
 
@@ -139,7 +139,7 @@ export const sourceAccessChecks: readonly RedisOnlineCheck[] = [
       `${cli(c, 'COMMAND', 'INFO', ...NEEDED[c.migration.engine])}  # each is known; grep rename-command redis.conf`,
     run: async (c) => {
       const needed = NEEDED[c.migration.engine];
-      const gone = await unknownCommands(c, needed);
+      const gone = await unknownCommands(c.source, needed);
       return gone.length === 0
         ? pass(`${needed.join(', ')} are known by these names`)
         : unmet(`renamed or disabled on the source: ${gone.join(', ')}`);
@@ -154,7 +154,7 @@ export const sourceAccessChecks: readonly RedisOnlineCheck[] = [
       'replication at its first use: remove the line, and restart',
     byHand: (c) => `${cli(c, 'COMMAND')}  # grep rename-command redis.conf on the source`,
     run: async (c) => {
-      const gone = await unknownCommands(c, WRITES);
+      const gone = await unknownCommands(c.source, WRITES);
       // An old server lacks the newer ones: those it can't have renamed.
       const old = !atLeast(await c.source.version(), 5);
       const renamed = gone.filter((name) => !(old && /^(x|zpop|swapdb|unlink)/.test(name)));
@@ -170,14 +170,7 @@ export const sourceAccessChecks: readonly RedisOnlineCheck[] = [
     cheap: true,
     remedy: () => "set source.host and source.port in the file to the primary's: the fence must go there",
     byHand: (c) => `${cli(c, 'ROLE')}  # master`,
-    run: async (c) => {
-      const info = await c.source.info();
-      if (info['role'] === 'master') return pass('role: master');
-      if (info['role'] !== 'slave') throw new CannotCheck(`INFO says role: ${info['role'] ?? 'nothing'}`);
-      const primary = await findPrimary(c.source.endpoint, info);
-      const found = `the source is a replica of ${primary.chain.join(', a replica of ')}; a fence on it holds nothing back`;
-      return unmet(found, `set source: { host: ${primary.host}, port: ${primary.port} } in the file`);
-    },
+    run: (c) => checkPrimary(c.source),
   },
   {
     id: 'S11.cluster',
@@ -193,10 +186,21 @@ export const sourceAccessChecks: readonly RedisOnlineCheck[] = [
   },
 ];
 
-async function unknownCommands(c: RedisOnlineContext, names: readonly string[]): Promise<string[]> {
+/** @throws CannotCheck */
+export async function checkPrimary(source: RedisProbe): Promise<Finding> {
+  const info = await source.info();
+  if (info['role'] === 'master') return pass('role: master');
+  if (info['role'] !== 'slave') throw new CannotCheck(`INFO says role: ${info['role'] ?? 'nothing'}`);
+  const primary = await findPrimary(source.endpoint, info);
+  const found = `the source is a replica of ${primary.chain.join(', a replica of ')}; a fence on it holds nothing back`;
+  return unmet(found, `set source: { host: ${primary.host}, port: ${primary.port} } in the file`);
+}
+
+/** Those that the server does not know by these names: too old, disabled, or renamed. @throws CannotCheck */
+export async function unknownCommands(source: RedisProbe, names: readonly string[]): Promise<string[]> {
   let known: unknown[];
   try {
-    known = listOf(await c.source.call('COMMAND', 'INFO', ...names));
+    known = listOf(await source.call('COMMAND', 'INFO', ...names));
   } catch (error) {
     // COMMAND itself was renamed away, and it is one of those that ElastiCache asks for.
     if (error instanceof CannotCheck && /unknown command/i.test(error.message) && names.includes('command'))

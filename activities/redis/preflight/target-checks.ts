@@ -1,13 +1,39 @@
 /** A Redis or Valkey target of `engine: replicaof` (facts/redis-aws 4.1, T rows, as they apply to a server of one's own). */
-import { CannotCheck, pass, unmet, type Finding } from '../../preflight/check.ts';
+import { CannotCheck, pass, unmet, type Check, type Finding } from '../../preflight/check.ts';
 import { strangersOf } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { isReplicaOf, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
-import { refusedCommands, ruleFor } from './permissions.ts';
+import { refusalsOf, ruleFor } from './permissions.ts';
 import { infoNumber, listOf } from './probe.ts';
 import { reachable } from './reachable.ts';
 
-const cli = ({ target }: RedisOnlineContext, ...command: string[]) => redisCli(target.endpoint, ...command);
+export type BothServers = Pick<RedisOnlineContext, 'source' | 'target'>;
+
+const cli = ({ target }: BothServers, ...command: string[]) => redisCli(target.endpoint, ...command);
+
+export const keepsData: Check<BothServers> = {
+  id: 'T15',
+  title: 'the target keeps data on disk as the source does',
+  severity: 'warn',
+  remedy: (c) => cli(c, 'CONFIG', 'SET', 'appendonly', 'yes'),
+  byHand: (c) => `${cli(c, 'CONFIG', 'GET', 'save')}; ${cli(c, 'CONFIG', 'GET', 'appendonly')}`,
+  run: checkPersistence,
+};
+
+export const takesClients: Check<BothServers> = {
+  id: 'T16',
+  title: 'the target can take as many clients as the source has',
+  severity: 'warn',
+  remedy: (c) => cli(c, 'CONFIG', 'SET', 'maxclients', '10000'),
+  byHand: (c) => `${cli(c, 'CONFIG', 'GET', 'maxclients')}  # above the source's connected_clients`,
+  run: async (c) => {
+    const clients = infoNumber(await c.source.info(), 'connected_clients');
+    const most = Number((await c.target.setting('maxclients')) ?? Number.NaN);
+    if (Number.isNaN(most)) throw new CannotCheck('the target does not say its maxclients');
+    const found = `${clients} clients on the source, maxclients ${most} on the target`;
+    return most > clients ? pass(found) : unmet(found, cli(c, 'CONFIG', 'SET', 'maxclients', String(clients * 2)));
+  },
+};
 
 export const targetChecks: readonly RedisOnlineCheck[] = [
   {
@@ -100,28 +126,8 @@ export const targetChecks: readonly RedisOnlineCheck[] = [
           );
     },
   },
-  {
-    id: 'T15',
-    title: 'the target keeps data on disk as the source does',
-    severity: 'warn',
-    remedy: (c) => cli(c, 'CONFIG', 'SET', 'appendonly', 'yes'),
-    byHand: (c) => `${cli(c, 'CONFIG', 'GET', 'save')}; ${cli(c, 'CONFIG', 'GET', 'appendonly')}`,
-    run: checkPersistence,
-  },
-  {
-    id: 'T16',
-    title: 'the target can take as many clients as the source has',
-    severity: 'warn',
-    remedy: (c) => cli(c, 'CONFIG', 'SET', 'maxclients', '10000'),
-    byHand: (c) => `${cli(c, 'CONFIG', 'GET', 'maxclients')}  # above the source's connected_clients`,
-    run: async (c) => {
-      const clients = infoNumber(await c.source.info(), 'connected_clients');
-      const most = Number((await c.target.setting('maxclients')) ?? Number.NaN);
-      if (Number.isNaN(most)) throw new CannotCheck('the target does not say its maxclients');
-      const found = `${clients} clients on the source, maxclients ${most} on the target`;
-      return most > clients ? pass(found) : unmet(found, cli(c, 'CONFIG', 'SET', 'maxclients', String(clients * 2)));
-    },
-  },
+  keepsData,
+  takesClients,
   {
     id: 'C8',
     title: 'our user may attach and promote the target',
@@ -162,7 +168,7 @@ async function checkRole(c: RedisOnlineContext): Promise<Finding> {
       );
 }
 
-async function checkPersistence(c: RedisOnlineContext): Promise<Finding> {
+async function checkPersistence(c: BothServers): Promise<Finding> {
   const names = ['save', 'appendonly'] as const;
   const [source, target] = await Promise.all(
     [c.source, c.target].map(async (probe) => {
@@ -201,10 +207,10 @@ async function checkAttachPermission(c: RedisOnlineContext): Promise<Finding> {
       'remove its rename-command line from redis.conf on the target, and restart it',
     );
   }
-  const refused = await refusedCommands(c.target, user, commands);
-  if (refused.length > 0) {
-    const found = `the user ${user} may not ${refused.join(', ')}`;
-    return unmet(found, cli(c, 'ACL', 'SETUSER', user, ...refused.map(ruleFor), '~cutover:*'));
+  const refused = await refusalsOf(c.target, user, commands);
+  if (refused.commands.length > 0) {
+    const rules = [...refused.commands.map(ruleFor), ...(refused.keys ? ['~cutover:*'] : [])];
+    return unmet(`the user ${user} may not ${refused.commands.join(', ')}`, cli(c, 'ACL', 'SETUSER', user, ...rules));
   }
   return pass(`the user ${user} may REPLICAOF, and all else that the cutover sends`);
 }

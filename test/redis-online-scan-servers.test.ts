@@ -106,7 +106,7 @@ test('a cluster of three shards to a cluster of two: aborted with the fence up, 
     const values = await Promise.all(
       from.map(async (node) => {
         const redis = node.connect();
-        const [, value] = (await redis.config('GET', 'min-replicas-to-write')) as string[];
+        const [, value] = await redis.config('GET', 'min-replicas-to-write');
         redis.disconnect();
         return Number(value);
       }),

@@ -73,7 +73,7 @@ const RECORDINGS: Recordings = {
     // Somebody lifts the fence before the copy is closed.
     void scene.targetWire.arm({
       when: 'before',
-      match: (words) => words[0] === 'SET' && /CLOSED$/.test(words[2] ?? ''),
+      match: (words) => words[0] === 'SET' && (words[2] ?? '').endsWith('CLOSED'),
       action: async () => {
         const redis = scene.source.connect();
         await redis.config('SET', 'min-replicas-to-write', '0');

@@ -53,6 +53,7 @@ const cutoverSection = (complete: string) =>
 const shared = {
   ...migrationBase,
   kind: z.literal('redis-online'),
+  source,
   allowNonEmptyTarget: z
     .boolean()
     .default(false)
@@ -70,7 +71,6 @@ const shared = {
 /** Where the target is a replica of the source until it is promoted. */
 const replicating = {
   ...shared,
-  source,
   fixFullResyncLoop: z
     .boolean()
     .default(false)

@@ -179,7 +179,7 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     'a field that nothing is like',
     withMore('retries: 3\n'),
     [
-      '9:1: retries: unknown field; expected description, crashDetection, allowNonEmptyTarget, fixFullResyncLoop, inSync, compare, switch, abort, soak, aws or cutover',
+      '9:1: retries: unknown field; expected description, crashDetection, allowNonEmptyTarget, compare, switch, abort, soak, fixFullResyncLoop, inSync, aws or cutover',
     ],
   ],
   [
@@ -451,14 +451,14 @@ const WRONG: [what: string, text: string, problems: string[]][] = [
     'a merge key',
     withMore('<<: { soak: 1m }\n'),
     [
-      '9:1: ["<<"]: unknown field; expected description, crashDetection, allowNonEmptyTarget, fixFullResyncLoop, inSync, compare, switch, abort, soak, aws or cutover',
+      '9:1: ["<<"]: unknown field; expected description, crashDetection, allowNonEmptyTarget, compare, switch, abort, soak, fixFullResyncLoop, inSync, aws or cutover',
     ],
   ],
   [
     '__proto__',
     withMore('__proto__: { x: 1 }\n'),
     [
-      '9:1: __proto__: unknown field; expected description, crashDetection, allowNonEmptyTarget, fixFullResyncLoop, inSync, compare, switch, abort, soak, aws or cutover',
+      '9:1: __proto__: unknown field; expected description, crashDetection, allowNonEmptyTarget, compare, switch, abort, soak, fixFullResyncLoop, inSync, aws or cutover',
     ],
   ],
   [

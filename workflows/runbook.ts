@@ -9,6 +9,7 @@ import {
   condition,
   ContinueAsNew,
   continueAsNew,
+  patched,
   setHandler,
   TemporalFailure,
   workflowInfo,
@@ -234,6 +235,12 @@ export class Run {
   /** Continues as new where the history has grown long. Call only where no activity is under way. */
   async breathe(): Promise<void> {
     if (this.holding || !workflowInfo().continueAsNewSuggested) return;
+    // An approval that was accepted would be lost with this run: its gate takes it first.
+    if (this.approval && patched('approval-before-cut')) return;
+    // Nor must one be accepted while it is cut, which takes seconds where something runs beside the steps.
+    this.board.update(({ gate }) => {
+      if (gate) Object.assign(gate, { ready: false, notReady: 'its history is being cut, it goes on in a moment' });
+    });
     await this.runbook.beforeCut?.();
     await condition(allHandlersFinished);
     const carried: CarriedState = {

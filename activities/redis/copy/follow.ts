@@ -79,7 +79,9 @@ export class Follower {
       const { server } = subscription;
       const known = await checkNotifications(server);
       await subscription.open();
-      await this.#prove(subscription, known);
+      await this.#prove(subscription, known).catch((error: unknown) => {
+        throw heldBack(error, server) ?? error;
+      });
       this.#unheard.set(server, await unheardCalls(server));
     }
   }
@@ -216,6 +218,16 @@ export class Follower {
       this.#reconciling = undefined;
     }
   }
+}
+
+/** Begun again while the fence is up, of a cutover that will be undone: events can only be tried out with a write. */
+function heldBack(error: unknown, server: Server): CopyError | undefined {
+  if (!(error instanceof Error) || !error.message.startsWith('NOREPLICAS')) return undefined;
+  return new CopyError(
+    'OBSTACLE',
+    `copy: ${server.name} refuses writes now (${error.message}), so that it can’t be tried out whether it notifies`,
+    { retryable: true, remedy: 'it goes on when the fence is lifted; else see min-replicas-to-write of the source' },
+  );
 }
 
 const probeKey = (server: Server, migrationId: string) =>

@@ -108,8 +108,10 @@ const withScan = z
   .strictObject({
     ...shared,
     engine: z.literal('scan'),
-    source: redisEndpoint.describe('a single server, or any node of a cluster'),
-    target: redisEndpoint.describe('a single server, or any node or the configuration endpoint of a cluster'),
+    // Each a single server, any node of a cluster, or its configuration endpoint. Not described to the schema: a file without
+    // an engine is told what is missing for all engines alike.
+    source: redisEndpoint,
+    target: redisEndpoint,
     aws: awsSettings.prefault({}),
     copy: redisCopy.omit({ allowNonEmptyTarget: true }).prefault({}).describe('how the keys are read and written'),
     notifications: z

@@ -4,8 +4,8 @@
  */
 import type { Redis } from 'ioredis';
 import { ask } from './compare/replies.ts';
-import { ALL_SLOTS, rangesText, type SlotRange } from './copy/slots.ts';
-import type { Primary } from './copy/topology.ts';
+import { ALL_SLOTS } from './copy/slots.ts';
+import { addressOfSlotNode, primariesOfSlots, signatureOf, type Primary, type SlotsReply } from './copy/topology.ts';
 import type { Address } from './copy/types.ts';
 import { parseInfo } from './replication.ts';
 
@@ -25,8 +25,6 @@ export interface ClusterView {
   signature: string;
 }
 
-type SlotNode = [Buffer | null, number, Buffer];
-
 /** @throws what the server answers */
 export async function clusterView(redis: Redis, asked: Address): Promise<ClusterView> {
   const { cluster_enabled } = parseInfo(await redis.info('cluster'));
@@ -35,33 +33,23 @@ export async function clusterView(redis: Redis, asked: Address): Promise<Cluster
     return { cluster: false, primaries: [{ id, at: asked, slots: ALL_SLOTS }], others: [], signature: id };
   }
   const [slots, lines] = await Promise.all([
-    ask<[number, number, SlotNode, ...SlotNode[]][]>(redis, 'CLUSTER', 'SLOTS'),
+    ask<SlotsReply>(redis, 'CLUSTER', 'SLOTS'),
     ask<Buffer>(redis, 'CLUSTER', 'NODES'),
   ]);
-  // A node that does not know its own address leaves it out: it is the one that was asked.
-  const addressOf = ([host, port]: SlotNode): Address => ({ host: host?.toString() || asked.host, port });
-  const byId = new Map<string, Primary & { slots: SlotRange[] }>();
-  const replicas = new Map<string, Address>();
-  for (const [from, to, primary, ...rest] of slots.toSorted((a, b) => a[0] - b[0])) {
-    const id = primary[2].toString();
-    const known = byId.get(id) ?? { id, at: addressOf(primary), slots: [] };
-    known.slots.push([from, to]);
-    byId.set(id, known);
-    for (const replica of rest) replicas.set(replica[2].toString(), addressOf(replica));
-  }
+  const primaries = primariesOfSlots(slots, asked);
+  const replicas = new Map(
+    slots.flatMap(([, , , ...rest]) =>
+      rest.map((node) => [node[2].toString(), addressOfSlotNode(node, asked)] as const),
+    ),
+  );
   const others: OtherNode[] = [];
   for (const line of lines.toString().split('\n')) {
     const [id, address = '', flags = ''] = line.split(' ');
-    if (!id || byId.has(id) || /handshake|noaddr/.test(flags)) continue;
+    if (!id || primaries.some((one) => one.id === id) || /handshake|noaddr/.test(flags)) continue;
     const at = replicas.get(id) ?? parseAddress(address, asked.host);
     others.push({ id, at, failed: flags.split(',').includes('fail') });
   }
-  const primaries = [...byId.values()];
-  const signature = primaries
-    .map(({ id, slots: of }) => `${id} ${rangesText(of)}`)
-    .sort()
-    .join('; ');
-  return { cluster: true, primaries, others, signature };
+  return { cluster: true, primaries, others, signature: signatureOf(primaries) };
 }
 
 /** `ip:port@busport,hostname`; an IPv6 address has colons of its own. */

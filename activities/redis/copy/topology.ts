@@ -32,19 +32,12 @@ export async function topologyOf(redis: Redis, at: Address, side: 'source' | 'ta
     return { cluster: false, primaries: [{ id, at, slots: ALL_SLOTS }], signature: id };
   }
   const [reply, nodes, state] = await Promise.all([
-    ask<[number, number, [Buffer | null, number, Buffer], ...unknown[]][]>(redis, 'CLUSTER', 'SLOTS'),
+    ask<SlotsReply>(redis, 'CLUSTER', 'SLOTS'),
     ask<Buffer>(redis, 'CLUSTER', 'NODES'),
     ask<Buffer>(redis, 'CLUSTER', 'INFO'),
   ]);
-  const byId = new Map<string, { at: Address; slots: SlotRange[] }>();
-  let served = 0;
-  for (const [from, to, [host, port, id]] of reply.toSorted((a, b) => a[0] - b[0])) {
-    served += to - from + 1;
-    // A node that does not know its own address leaves it out: it is the one that was asked.
-    const known = byId.get(id.toString()) ?? { at: { host: host?.toString() || at.host, port }, slots: [] };
-    known.slots.push([from, to]);
-    byId.set(id.toString(), known);
-  }
+  const primaries = primariesOfSlots(reply, at);
+  const served = primaries.flatMap(({ slots }) => slots).reduce((sum, [from, to]) => sum + to - from + 1, 0);
   const obstacle = (what: string, remedy: string) =>
     new CopyError('OBSTACLE', `copy: the cluster of the ${side} ${what}`, { retryable: true, remedy });
   if (served < SLOTS) {
@@ -58,13 +51,35 @@ export async function topologyOf(redis: Redis, at: Address, side: 'source' | 'ta
   }
   // Only the asked node tells of its own open slots; each primary is asked when it is opened.
   refuseOpenSlots(nodes.toString(), side);
-  const primaries = [...byId].map(([id, { at, slots }]) => ({ id, at, slots }));
-  const signature = primaries
+  return { cluster: true, primaries, signature: signatureOf(primaries) };
+}
+
+export type SlotNode = [host: Buffer | null, port: number, id: Buffer];
+/** CLUSTER SLOTS: a range, its primary, its replicas. */
+export type SlotsReply = [from: number, to: number, primary: SlotNode, ...replicas: SlotNode[]][];
+
+/** A node that does not know its own address leaves it out: it is the one that was asked. */
+export const addressOfSlotNode = ([host, port]: SlotNode, asked: Address): Address => ({
+  host: host?.toString() || asked.host,
+  port,
+});
+
+export function primariesOfSlots(reply: SlotsReply, asked: Address): Primary[] {
+  const byId = new Map<string, Primary & { slots: SlotRange[] }>();
+  for (const [from, to, node] of reply.toSorted((a, b) => a[0] - b[0])) {
+    const id = node[2].toString();
+    const known = byId.get(id) ?? { id, at: addressOfSlotNode(node, asked), slots: [] };
+    known.slots.push([from, to]);
+    byId.set(id, known);
+  }
+  return [...byId.values()];
+}
+
+export const signatureOf = (primaries: readonly Primary[]): string =>
+  primaries
     .map(({ id, slots }) => `${id} ${rangesText(slots)}`)
     .sort()
     .join('; ');
-  return { cluster: true, primaries, signature };
-}
 
 /** `[93-<-id]` and `[93->-id]` in a node's own line of CLUSTER NODES: a slot on its way to or from another node. */
 export function refuseOpenSlots(nodes: string, side: 'source' | 'target'): void {

@@ -5,7 +5,7 @@ import { figures, span } from '../client/cli/figures.ts';
 import { liveView } from '../client/cli/live-view.ts';
 import { operatorChoices } from '../client/cli/operator-choices.ts';
 import { reportMarkdown } from '../client/cli/report-view.ts';
-import { statusLine, statusText } from '../client/cli/status-view.ts';
+import { statusLine, statusText, undoneCutovers } from '../client/cli/status-view.ts';
 import { tableLines, wrapped } from '../client/cli/table.ts';
 import { NoWorker } from '../client/errors.ts';
 import type { LiveStatus } from '../client/live-status.ts';
@@ -169,6 +169,20 @@ describe('status', () => {
     expect(line).toBe(
       'running at follow (2/3) | following, lag 2 KiB, ETA 3s | watchSync tries again (attempt 4): ECONNREFUSED at 10.0.0.5',
     );
+  });
+
+  test('a cutover that was undone is told once, with why', () => {
+    const at = { startedAt: NOON, phases: [] };
+    const cutovers: MigrationStatus['cutovers'] = [
+      { ...at, number: 1, outcome: 'undone', reason: 'O1 maintenance' },
+      { ...at, number: 2, outcome: 'undone' },
+      { ...at, number: 3, outcome: 'under-way' },
+    ];
+    expect(undoneCutovers(status({ cutovers }), 0)).toEqual([
+      'cutover 1 was undone: O1 maintenance',
+      'cutover 2 was undone',
+    ]);
+    expect(undoneCutovers(status({ cutovers }), 2)).toEqual([]);
   });
 
   test('nothing that an operator must know is left out', () => {

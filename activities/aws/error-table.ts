@@ -76,6 +76,13 @@ const TABLE: readonly Row[] = [
     retry: 'never',
     meaning: 'invalid',
   },
+  // By status 501 a trouble of the server's own, that would be tried for ever.
+  {
+    test: /^NotImplemented$/,
+    retry: 'never',
+    meaning: 'invalid',
+    remedy: 'what answers at this endpoint (AWS_ENDPOINT_URL?) does not have this call: it is not AWS itself',
+  },
   {
     test: /^(InternalFailure|InternalError|InternalServerError|InternalServiceError|InternalServiceErrorException|ServerException|ServiceUnavailable|ServiceUnavailableException|ServiceLinkedRoleNotFoundFault|HealthUnavailable(Exception)?)$/,
     retry: 'slow',

@@ -6,7 +6,7 @@ import type { ConnectionOptions } from './command.ts';
 import { ExitCode } from './exit-code.ts';
 import { fraction } from './figures.ts';
 import { note, print } from './output.ts';
-import { choicesText, statusLine } from './status-view.ts';
+import { choicesText, statusLine, undoneCutovers } from './status-view.ts';
 import { liveView, troubleNote, type View } from './live-view.ts';
 
 export interface FollowOptions extends ConnectionOptions {
@@ -59,6 +59,7 @@ const silent: View = { show() {}, trouble: (error) => troubleNote(error), end() 
 function lines(): View {
   let seen = '';
   let shownAt = 0;
+  let told = 0;
   return {
     show(status) {
       const { phase, step, gate, operator, fence, warnings, cutovers, progress } = status;
@@ -83,7 +84,11 @@ function lines(): View {
       if (state === seen && Date.now() - shownAt < QUIET_MS) return;
       shownAt = Date.now();
       seen = state;
-      process.stdout.write(`${new Date().toISOString()} ${status.id} ${statusLine(status)}\n`);
+      const line = (text: string) => process.stdout.write(`${new Date().toISOString()} ${status.id} ${text}\n`);
+      // It is back at its gate, and would look as if nobody had approved it.
+      undoneCutovers(status, told).forEach(line);
+      told = cutovers.findLast(({ outcome }) => outcome === 'undone')?.number ?? told;
+      line(statusLine(status));
     },
     trouble: troubleNote,
     end() {},

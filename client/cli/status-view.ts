@@ -107,6 +107,12 @@ export function attention(status: MigrationStatus): string[] {
   return lines;
 }
 
+/** Those behind this number, each with why. */
+export const undoneCutovers = ({ cutovers }: MigrationStatus, behind: number): string[] =>
+  cutovers
+    .filter(({ outcome, number }) => outcome === 'undone' && number > behind)
+    .map(({ number, reason }) => `cutover ${number} was undone${reason ? `: ${reason}` : ''}`);
+
 const because = ({ reason }: { reason?: string }) => (reason ? `: ${reason}` : '');
 
 export function choicesText(status: MigrationStatus, options: ConnectionOptions): string[] {

@@ -35,13 +35,26 @@ export function checkAuthToken(token: string | undefined, encrypted: boolean): v
 const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 const DAY = 24 * 60;
 
+const DAY_MS = DAY * 60_000;
+/** The epoch was a Thursday. */
+const EPOCH_DAY = DAYS.indexOf('thu');
+
+/**
+ * A day that is far from now: AWS takes any, and a sandbox whose groups are always due on Sunday mornings would be of no use
+ * on Sunday mornings.
+ */
+function ownMaintenanceWindow(): string {
+  const day = DAYS[(Math.floor(Date.now() / DAY_MS) + EPOCH_DAY + 3) % DAYS.length];
+  return `${day}:06:00-${day}:07:00`;
+}
+
 /** Checks both windows: the snapshot window is daily, at least an hour, and outside of the weekly maintenance window. */
 export function checkWindows(
   snapshot: string | undefined,
   maintenance: string | undefined,
 ): { snapshotWindow: string; maintenanceWindow: string } {
   const snapshotWindow = (snapshot ?? '03:00-04:00').toLowerCase();
-  const maintenanceWindow = (maintenance ?? 'sun:06:00-sun:07:00').toLowerCase();
+  const maintenanceWindow = (maintenance ?? ownMaintenanceWindow()).toLowerCase();
   const daily = /^(\d\d):(\d\d)-(\d\d):(\d\d)$/.exec(snapshotWindow);
   const weekly = /^([a-z]{3}):(\d\d):(\d\d)-([a-z]{3}):(\d\d):(\d\d)$/.exec(maintenanceWindow);
   if (daily === null) throw invalidValue(`Invalid SnapshotWindow '${snapshotWindow}'. Use the format hh24:mi-hh24:mi.`);

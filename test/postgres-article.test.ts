@@ -230,7 +230,10 @@ test("sequences the article's way: the one that no column owns is missed, and na
   // Every row is there, and of all sequences that one alone would give out numbers again.
   const record = await scene.app.end();
   const verified = await verifyRedash(endpointOf(scene.source, 'worker'), endpointOf(scene.target, 'worker'), record);
-  expect(failuresOf(verified).filter((text) => !text.includes('change_number'))).toEqual([]);
+  // Where the newest rows were deleted, MAX + 1 is behind the source by design, and in nobody's way: of that, `behind` decides.
+  const shortOfTheSource = /^sequences differ: .*: behind$/;
+  const failures = failuresOf(verified).filter((text) => !text.includes('change_number'));
+  expect(failures.filter((text) => !shortOfTheSource.test(text))).toEqual([]);
   const client = await scene.target.connect({ database: REDASH_DATABASE });
   const { behind } = await columnsAheadOfTheirSequence(client);
   await client.end();

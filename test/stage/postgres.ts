@@ -21,7 +21,8 @@ import { startAws, type Aws } from '../../sandbox/aws/index.ts';
 import { startPostgres, type PostgresServer } from '../../sandbox/runtime/postgres.ts';
 import { ensureTool } from '../../sandbox/runtime/tools.ts';
 import { SqlParser } from './sql-wire.ts';
-import { atGate, isDone, until, untilStatus, type Stage } from './stage.ts';
+import { until, type Stage } from './stage.ts';
+import { approvedToTheEnd } from './to-the-end.ts';
 import { endFirstAttempt } from './second-attempt.ts';
 import { startTripwire, type Tripwire } from './tripwire.ts';
 
@@ -192,15 +193,7 @@ export async function furnishPostgresScene(
 
 /** Approves, and again where a fault sent the migration back to its gate, until it is done. */
 export async function throughTheGate(scene: PostgresScene, withinMs = 240_000): Promise<MigrationStatus> {
-  return untilStatus(
-    scene.handle,
-    'done',
-    (status) => {
-      if (atGate(status)) void scene.handle.approve({ by: 'test' }).catch(() => {});
-      return isDone(status);
-    },
-    withinMs,
-  );
+  return approvedToTheEnd(scene.handle, withinMs);
 }
 
 /** Done: everything is on the target, nothing twice, the source fenced, the application writes there, DMS is gone. */

@@ -9,9 +9,6 @@ import { migrationBase } from './migration-base.ts';
 import { rdbBucket, rdbFrom } from './redis-rdb.ts';
 import { awsSettings, duration, redisEndpoint, replicationGroupId, type RedisEndpoint } from './values.ts';
 
-const NO_SHARDS =
-  'expected no cluster mode: this kind restores to one shard only. With keepRdb: true its RDB can be restored to shards by kind: elasticache-restore, from: { s3: […] }';
-
 const to = elasticacheRestore.shape.to.unwrap().extend({
   replicationGroup: replicationGroupId.describe('the new group'),
   nodeType: z
@@ -50,9 +47,6 @@ export const redisOffline = z
   })
   .superRefine((file, ctx) => {
     const refuse = (path: PropertyKey[], message: string) => ctx.addIssue({ code: 'custom', path: [...path], message });
-    if (file.to.clusterMode === 'enabled' || file.to.shards !== undefined) {
-      refuse(['to', file.to.shards === undefined ? 'clusterMode' : 'shards'], NO_SHARDS);
-    }
     if (!file.fence && file.cutover.gate !== undefined) {
       refuse(['cutover', 'gate'], 'expected none with fence: false: there is no fence that it could stand before');
     }
@@ -68,13 +62,17 @@ const base = ({ id }: { id: string }, arn = 'arn:aws:s3:::the-bucket/the.rdb') =
   from: { s3: [arn] },
 });
 
+/** Whether the new group is to have cluster mode enabled: its keys are then spread over shards, and database 0 is all there is. */
+export const hasShards = ({ to: { clusterMode, shards } }: RedisOffline): boolean =>
+  clusterMode === undefined ? shards !== undefined : clusterMode === 'enabled';
+
 /** The part that is a restore: from this object, to the file's new group. */
 export function restoreOf(migration: RedisOffline, arn: string): ElastiCacheRestore {
   const { crashDetection, gate: opens, timeout, aws, access, switch: hooks } = migration;
   return {
     ...base(migration, arn),
     crashDetection,
-    to: { ...migration.to, clusterMode: 'disabled' },
+    to: { ...migration.to, clusterMode: hasShards(migration) ? 'enabled' : 'disabled' },
     drill: false,
     // The compare tells what is missing; a source may be empty.
     verify: { keys: 0, sampleKeys: [], ...access },
@@ -85,7 +83,7 @@ export function restoreOf(migration: RedisOffline, arn: string): ElastiCacheRest
   };
 }
 
-/** The new group as a Redis server. */
+/** The new group as a Redis server: its primary, or with shards any of its nodes, which tells of the others. */
 export function targetOf(
   { to: group, access }: RedisOffline,
   { host, port }: { host: string; port: number },

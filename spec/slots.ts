@@ -7,12 +7,20 @@ export function evenSlots(shards: number): string[] {
   return Array.from({ length: shards }, (_, index) => `${from(index)}-${from(index + 1) - 1}`);
 }
 
+/** The ranges of `0-100,200`. */
+export const slotRanges = (slots: string): [from: number, to: number][] =>
+  slots.split(',').map((range) => {
+    const [from = Number.NaN, to = from] = range.split('-').map(Number);
+    return [from, to];
+  });
+
 /** What is wrong with the slots of all shards together, as a sentence; undefined where each slot is there once. */
 export function slotGap(shards: readonly string[]): string | undefined {
   const owned = new Set<number>();
-  for (const range of shards.flatMap((slots) => slots.split(','))) {
-    const [low = Number.NaN, high = low] = range.split('-').map(Number);
-    if (!(low <= high) || high >= SLOTS) return `expected slots from 0 to ${SLOTS - 1}, lower end first, not ${range}`;
+  for (const [low, high] of shards.flatMap(slotRanges)) {
+    if (!(low <= high) || high >= SLOTS) {
+      return `expected slots from 0 to ${SLOTS - 1}, lower end first, not ${low === high ? low : `${low}-${high}`}`;
+    }
     for (let slot = low; slot <= high; slot++) {
       if (owned.has(slot)) return `expected each slot once: ${slot} is in two shards`;
       owned.add(slot);

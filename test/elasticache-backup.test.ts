@@ -151,7 +151,7 @@ test('the same file run twice takes two snapshots; under a name of its own it is
 
 test('daily settings: applied, shown, put back by an abort; windows that meet are refused', async () => {
   const id = named('daily');
-  await createGroup(aws, id);
+  await createGroup(aws, id, { PreferredMaintenanceWindow: 'sun:06:00-sun:07:00' });
   const before = await daily(id);
   const wanted = { snapshot: false, daily: { retentionLimit: 7, window: '15:00-16:00' } };
   aws.control.setTiming({ modifying: 3_000 });

@@ -195,6 +195,8 @@ describe('CreateReplicationGroup', () => {
     });
     expect(input).not.toHaveProperty('NodeGroupConfiguration');
     expect(asked('', flat)).toMatchObject({ NumCacheClusters: 2, AutomaticFailoverEnabled: true });
+    // Who writes shards means cluster mode, also where it is one.
+    expect(asked('shards: 1', flat)).toMatchObject({ NumNodeGroups: 1 });
   });
 
   test('the auth token is no part of what goes into a history', () => {

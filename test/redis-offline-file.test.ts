@@ -3,6 +3,8 @@ import { expect, test } from 'vitest';
 import { WrongFile } from '../client/errors.ts';
 import { problemText } from '../client/file-problem.ts';
 import { parseMigration } from '../client/migration-file.ts';
+import { restoreShape } from '../activities/elasticache/restore-shape.ts';
+import { restoreOf, type RedisOffline } from '../spec/kind-redis-offline.ts';
 import { planOf } from '../workflows/plans.ts';
 
 const GOOD = `kind: redis-offline
@@ -31,8 +33,12 @@ test('a good file has none', () => expect(problems(GOOD)).toBe(''));
 test.each([
   ['no node type', GOOD.replace(', nodeType: cache.r7g.large', ''), /to\.nodeType: missing/],
   ['no new group', GOOD.replace('replicationGroup: shop-new, ', ''), /to\.replicationGroup: missing/],
-  ['cluster mode', to('clusterMode: enabled'), /to\.clusterMode: .*kind: elasticache-restore/],
-  ['shards', to('shards: 3'), /to\.shards: .*expected no cluster mode/],
+  [
+    'shards without cluster mode',
+    to('shards: 3, clusterMode: disabled'),
+    /to\.shards: .*shards are what cluster mode is/,
+  ],
+  ['shards that lack a slot', to("shards: [{ slots: '0-16000' }]"), /to\.shards: .*383 are in no shard/],
   ['a token without TLS', to('authToken: { env: TOKEN }'), /to\.authToken: .*expected tls: true/],
   ['a token in the file', to('tls: true, authToken: hunter2'), /to\.authToken: (?!.*hunter2)/],
   [
@@ -69,4 +75,21 @@ test('the plan says plainly what is lost without a fence, and what it costs with
     'report',
     'soak',
   ]);
+});
+
+test('shards are told in the plan, and asked of AWS', () => {
+  const shape = (more: string) => {
+    const file = parse(to(more)) as RedisOffline;
+    const { clusterEnabled, shards } = restoreShape(restoreOf(file, 'arn:aws:s3:::b/k.rdb'), { s3: [] });
+    return [clusterEnabled, ...shards.map(({ slots }) => slots)];
+  };
+  expect(shape('replicasPerShard: 1')).toEqual([false, undefined]);
+  expect(shape('clusterMode: disabled, shards: 1')).toEqual([false, undefined]);
+  expect(shape('clusterMode: enabled')).toEqual([true, '0-16383']);
+  expect(shape('shards: 1')).toEqual([true, '0-16383']);
+  expect(shape("shards: [{ slots: '0-99' }, { slots: '100-16383' }]")).toEqual([true, '0-99', '100-16383']);
+  const { warnings, steps } = planOf(parse(to('shards: 3')));
+  expect(warnings.join()).toContain('shop-new has shards');
+  expect(steps.find(({ id }) => id === 'create')?.title).toContain('cluster mode, 3 shards of cache.r7g.large');
+  expect(planOf(parse(GOOD)).warnings.join()).not.toContain('shards');
 });

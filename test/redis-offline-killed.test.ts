@@ -12,7 +12,7 @@ import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import { offlineVerdict, openInstances, type OfflineVerdict } from './redis-offline-instances.ts';
 import { OfflineScene } from './redis-offline-stage.ts';
 import { takesWrites } from './stage/expectations.ts';
-import { atGate, isDone, untilStatus } from './stage/stage.ts';
+import { killMeanwhile, retriedToTheEnd, type Kill } from './stage/to-the-end.ts';
 
 const RUNS = Number(process.env['REDIS_OFFLINE_KILLED_RUNS'] ?? 0);
 const SEED = Number(process.env['REDIS_OFFLINE_SEED'] ?? Date.now() % 1_000_000);
@@ -57,7 +57,7 @@ test.skipIf(RUNS === 0)(
 
 async function played(
   id: string,
-  how: { fence: boolean; from: string; plan: { what: string; afterMs: number }[] },
+  how: { fence: boolean; from: string; plan: Kill<string>[] },
 ): Promise<{ source: RedisServer; done: MigrationStatus; verdict: OfflineVerdict }> {
   await scene.begin();
   scene.aws.control.setTiming({ creating: 2_000 });
@@ -71,31 +71,17 @@ async function played(
   const { fence, from } = how;
   const more = { fence, rdb: { from: { type: from } }, gate: 'auto', switch: [instances.hook] };
   const { handle, group } = await scene.start(id, source, more);
-  let over = false;
-  const killing = (async () => {
-    for (const { what, afterMs } of how.plan) {
-      await delay(afterMs);
-      if (over) return;
-      if (what === 'worker') {
-        await scene.worker.kill();
-        await scene.newWorker();
-      } else {
-        await instances.kill(what);
-        await instances.start(what);
-      }
+  const noMore = killMeanwhile(how.plan, async (what) => {
+    if (what === 'worker') {
+      await scene.worker.kill();
+      await scene.newWorker();
+    } else {
+      await instances.kill(what);
+      await instances.start(what);
     }
-  })();
-  let done: MigrationStatus;
-  for (;;) {
-    done = await untilStatus(handle, 'it asks, or is done', (s) => atGate(s) || isDone(s) || !!s.operator, 180_000);
-    if (isDone(done)) break;
-    if (done.operator) console.log(`  asked at ${done.operator.step}: ${done.operator.reason}`);
-    if (done.operator) await handle.retry({ by: 'test' }).catch(() => undefined);
-    else await handle.approve({ by: 'test' }).catch(() => undefined);
-    await delay(100);
-  }
-  over = true;
-  await killing;
+  });
+  const done = await retriedToTheEnd(handle, 180_000);
+  await noMore();
   // It still runs, and is where it was sent.
   await delay(500);
   await instances.end();

@@ -39,11 +39,15 @@ export class OfflineScene {
 
   /**
    * @param environment of its workers, made once AWS is up
+   * @param store starts what S3 is, in place of moto, and gives its address
    */
-  static async open(environment?: (scene: OfflineScene) => Promise<Record<string, string>>): Promise<OfflineScene> {
+  static async open(
+    environment?: (scene: OfflineScene) => Promise<Record<string, string>>,
+    store: (stage: Stage) => Promise<string> = moto,
+  ): Promise<OfflineScene> {
     const stage = await Stage.open();
     try {
-      const forward = await moto(stage);
+      const forward = await store(stage);
       const { path } = await ensureTool('redis-server');
       const aws = await startAws({ dir: join(stage.dir, 'aws'), redisServer: path, forward });
       stage.endLater(aws, () => aws.stop());

@@ -2,14 +2,13 @@
  * AWS as the worker sees it, with nodes that speak TLS: those of the sandbox take plain connections, whatever their group
  * says. In front of each node of an encrypted group stands a TLS server, and AWS's answers name its port.
  */
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type AddressInfo, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Aws } from '../sandbox/aws/index.ts';
+import { certificate } from './stage/certificate.ts';
 
 export class TlsFront {
   /** For AWS_ENDPOINT_URL. */
@@ -27,11 +26,7 @@ export class TlsFront {
   private constructor(aws: Aws, dir: string) {
     this.aws = aws;
     mkdirSync(dir, { recursive: true });
-    [this.ca, this.key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-    const names = 'subjectAltName=DNS:localhost,IP:127.0.0.1';
-    const how = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-    const subject = ['-subj', '/CN=localhost', '-addext', names];
-    execFileSync('openssl', [...how, ...subject, '-keyout', this.key, '-out', this.ca], { stdio: 'pipe' });
+    ({ cert: this.ca, key: this.key } = certificate(dir, 'DNS:localhost,IP:127.0.0.1'));
   }
 
   static async open(aws: Aws, dir: string): Promise<TlsFront> {

@@ -1,4 +1,4 @@
-/** Whole migrations of `redis-offline` by its other ways: told by SSM, to a group with TLS and a token, kept at an abort. */
+/** Whole migrations of `redis-offline` by its other ways: told by SSM, to TLS and a token, to shards, kept at an abort. */
 import { GetObjectCommand } from '@aws-sdk/client-s3';
 import { Redis } from 'ioredis';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -8,9 +8,12 @@ import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { fillRedis } from '../sandbox/app/fill.ts';
 import { verifyAcknowledged } from '../sandbox/app/verify.ts';
+import type { PreflightReport } from '../spec/preflight.ts';
 import { aborted, BUCKET, OfflineScene, parked } from './redis-offline-stage.ts';
 import { TlsFront } from './redis-offline-tls.ts';
+import { startCounting } from './stage/counting-app.ts';
 import { takesWrites } from './stage/expectations.ts';
+import { contents, fill } from './stage/redis-copy.ts';
 import { atGate, isDone, until, untilStatus } from './stage/stage.ts';
 
 /** A token that is looked for wherever the migration leaves a trace. */
@@ -150,4 +153,81 @@ test('aborted with keepRdb: the RDB stays, is named, and can be loaded; nothing 
   const loaded = (await scene.stage.redis({ dir })).connect();
   // The fence's record, too, was in it.
   expect((await loaded.dbsize()) - (await loaded.exists('cutover:fence'))).toBe(keys);
+});
+
+const SHARDED = { shards: 3, replicasPerShard: 1 };
+
+test('to three shards: aborted at the gate and done again, the worker killed; each key is on its shard, no write is lost', async () => {
+  const source = await scene.stage.redis();
+  const redis = source.connect();
+  await fill((name, ...args) => redis.call(String(name), args), 900);
+  const app = await startCounting(redis);
+  const soak = { switch: [app.hook], soak: '1s' };
+  const first = await scene.start('to-shards', source, soak, SHARDED);
+  await untilStatus(first.handle, 'at the gate', atGate);
+  expect(await takesWrites(source)).toBe(false);
+  const undone = await aborted(first.handle);
+  expect([undone.leftovers, undone.fence.state]).toEqual([[], 'lifted']);
+  expect(await scene.groups()).not.toContain(first.group);
+  expect((await scene.inBucket()).filter((key) => key.includes('to-shards'))).toEqual([]);
+  expect(await takesWrites(source)).toBe(true);
+
+  scene.aws.control.setTiming({ creating: 3_000 });
+  let second!: Awaited<ReturnType<typeof scene.start>>;
+  await scene.killedAt(
+    'a reading of the group that is being made',
+    ({ action }) => action === 'DescribeCacheClusters',
+    async () => {
+      second = await scene.start('to-shards', source, soak, SHARDED);
+    },
+  );
+  const { handle, group } = second;
+  const ready = await untilStatus(handle, 'at the gate', atGate, 180_000);
+  expect(ready.steps.find(({ id }) => id === 'compare')?.note).toMatch(/keys are equal$/);
+  await handle.approve({ by: 'test' });
+  const done = await untilStatus(handle, 'done', isDone);
+  expect(done.steps.find(({ id }) => id === 'verify')?.note).toMatch(/3 replica\(s\) with the same data/);
+  expect(await app.stop()).toEqual([]);
+  expect(app.acknowledged()).toBeGreaterThan(100);
+
+  const primaries = scene.aws.control.nodes({ group }).filter(({ role }) => role === 'primary');
+  const shards = primaries.map(({ host, port }) => ({ connect: () => new Redis(port, host) }));
+  const standing = async (...servers: Parameters<typeof contents>) =>
+    new Map([...(await contents(...servers))].filter(([name]) => !/^0 (count|gone|test):/.test(name)));
+  expect(await standing(...shards)).toEqual(await standing(source));
+  for (const shard of shards) {
+    const one = shard.connect();
+    expect(await one.dbsize()).toBeGreaterThan(200);
+    expect(await one.keys('cutover:*')).toEqual([]);
+    one.disconnect();
+  }
+});
+
+test('to shards: keys in a second database are refused, and it is said that keys with one tag lie on one shard', async () => {
+  const source = await scene.stage.redis();
+  const redis = source.connect();
+  for (let i = 0; i < 60; i++) await redis.set(`{one tag}:${i}`, 'x');
+  await redis.mget('{one tag}:1', '{one tag}:2');
+  await redis.select(3);
+  await redis.set('a', '1');
+  const { handle } = await scene.start('no-shards', source, {}, { shards: 2 });
+  const { step, reason, remedy } = await parked(handle);
+  expect([step, reason]).toEqual([
+    'preflight',
+    expect.stringMatching(/G3 .*db3 in use; a group with shards has db0 alone/),
+  ]);
+  expect(remedy).toContain('ElastiCache fails to restore several databases to cluster mode');
+  const { preflight } = (await handle.status()).report as { preflight: PreflightReport };
+  const found = (id: string) => preflight.checks.find((check) => check.id === id);
+  expect(found('G2')).toMatchObject({ result: 'pass', found: expect.stringContaining('the largest shard has') });
+  expect(found('G4')).toMatchObject({
+    result: 'warn',
+    found: expect.stringContaining('one of 2 shard(s) gets 60, and 100 %'),
+  });
+  expect(found('G5')).toMatchObject({
+    result: 'warn',
+    found: expect.stringMatching(/with shards: select \(1\);.* mget \(1\)/),
+  });
+  expect(await takesWrites(source)).toBe(true);
+  await aborted(handle);
 });

@@ -1,5 +1,4 @@
 /** A stage for the way of an RDB: real servers, the sandbox's S3, SSM and a machine, and activities run one by one. */
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -140,13 +139,4 @@ export async function fillIncompressible(client: Redis, megabytes: number): Prom
 
 export async function persistenceOf(server: RedisServer): Promise<Record<string, string>> {
   return parseInfo(await server.connect().info('persistence'));
-}
-
-/** A certificate for `localhost`. */
-export function certificate(dir: string): { cert: string; key: string } {
-  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-  const how = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-  execFileSync('openssl', [...how, ...subject, '-keyout', key, '-out', cert], { stdio: 'pipe' });
-  return { cert, key };
 }

@@ -29,7 +29,8 @@ import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import type { SavedRdb, UploadedRdb } from '../spec/redis-rdb.ts';
 import { oldRedis } from './old-redis.ts';
 import { until } from './redis-pair.ts';
-import { attempt, BUCKET, certificate, fillIncompressible, persistenceOf, RdbStage } from './redis-rdb-stage.ts';
+import { attempt, BUCKET, fillIncompressible, persistenceOf, RdbStage } from './redis-rdb-stage.ts';
+import { certificate } from './stage/certificate.ts';
 
 const MIB = 1024 * 1024;
 /** Microseconds for each key: a save that lasts until it is told otherwise. */

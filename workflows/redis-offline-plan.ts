@@ -1,6 +1,6 @@
 /** The plan of `redis-offline`. Pure. */
 import { hookTitle } from '../spec/hooks.ts';
-import type { RedisOffline } from '../spec/kind-redis-offline.ts';
+import { hasShards, type RedisOffline } from '../spec/kind-redis-offline.ts';
 import type { Plan, PlannedStep } from '../spec/status.ts';
 import { gateOpens, seconds } from './plan-text.ts';
 
@@ -22,6 +22,14 @@ export function redisOfflinePlan(migration: RedisOffline): Plan {
   };
 }
 
+/** `3 shards of cache.r7g.large`, where there are shards. */
+function shapeText(migration: RedisOffline): string {
+  const { nodeType, shards } = migration.to;
+  if (!hasShards(migration)) return nodeType;
+  const count = Array.isArray(shards) ? shards.length : (shards ?? 1);
+  return `cluster mode, ${count} shard${count === 1 ? '' : 's'} of ${nodeType}`;
+}
+
 function warningsOf(migration: RedisOffline, source: string, target: string): string[] {
   const { fence, compare, switch: hooks } = migration;
   return [
@@ -29,6 +37,11 @@ function warningsOf(migration: RedisOffline, source: string, target: string): st
       ? `${source} refuses every write from the fence until the application is on ${target}: while it is saved, uploaded, restored (AWS takes 10 to 50 minutes to make a group) and compared, and for as long as the gate waits. The preflight says how long for this source.`
       : `No fence: EVERY WRITE that ${source} takes after its RDB was begun IS LOST to ${target}. How much that was is in the report.`,
     `Once the switch has begun there is no way back by an abort: ${target} takes writes that ${source} does not have${fence ? ', and the fence stays' : ''}.`,
+    ...(hasShards(migration)
+      ? [
+          `${target} has shards: the application's client has to be one for clusters, and the keys of one command have to lie in one slot. The preflight says which such commands it used.`,
+        ]
+      : []),
     ...(compare.mode === 'off' ? [`compare is off: nothing proves that ${target} has the keys of ${source}.`] : []),
     ...(hooks.length === 0
       ? [
@@ -90,7 +103,7 @@ function groupSteps(migration: RedisOffline, target: string): PlannedStep[] {
     {
       id: 'create',
       kind: 'step',
-      title: `CreateReplicationGroup ${target} from it (${migration.to.nodeType}), until every node is available`,
+      title: `CreateReplicationGroup ${target} from it (${shapeText(migration)}), until every node is available`,
       undo: `${target} is deleted, and proven gone`,
     },
     { id: 'verify', kind: 'step', title: 'Every node answers, and a canary is written, read and deleted' },

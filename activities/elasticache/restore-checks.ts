@@ -8,6 +8,7 @@ import { awsFailure } from '../aws/failure.ts';
 import { CannotCheck, fail, pass, unmet, warn, type Check } from '../preflight/check.ts';
 import { awsElastiCache } from '../redis/preflight/commands.ts';
 import { downgrade, familyOf } from './engine-versions.ts';
+import { nodeRoom } from './node-room.ts';
 import { parameterValue } from './parameters.ts';
 import { describeGroup, groupStatus, type GroupFacts } from './replication-group.ts';
 import { restoreShape, sourceText, type RestoreShape } from './restore-shape.ts';
@@ -161,8 +162,6 @@ async function familyOfGroup({ migration }: RestoreContext, name: string): Promi
   }
 }
 
-const DEFAULT_RESERVED = 25;
-
 const memory: RestoreCheck = {
   id: 'E6',
   title: 'the data fits the node type',
@@ -181,16 +180,12 @@ const memory: RestoreCheck = {
     }
     if (snapshot?.sizeBytes === undefined) throw new CannotCheck('the size of what is restored is not told');
     if (group === undefined) throw new CannotCheck("AWS's default parameter group is not known here");
-    const most = await parameterValue({ parameterGroup: group, name: 'maxmemory', cacheNodeType: nodeType, aws });
-    const reserved = await parameterValue({ parameterGroup: group, name: 'reserved-memory-percent', aws });
-    if (most === undefined || Number.isNaN(Number(most)))
-      throw new CannotCheck(`the memory of ${nodeType} is not told`);
-    const room = Number(most) * (1 - Number(reserved ?? DEFAULT_RESERVED) / 100);
+    const { bytes: room, reserved } = await nodeRoom({ parameterGroup: group, nodeType, aws });
     const same = shards.length === snapshot.shards.length;
     const largest = same
       ? Math.max(...snapshot.shards.map(({ bytes }) => bytes ?? 0))
       : snapshot.sizeBytes / shards.length;
-    const found = `${megabytes(largest)} in a shard${same ? '' : ', on an average'}; ${nodeType} has room for ${megabytes(room)} (${reserved ?? DEFAULT_RESERVED} % reserved)`;
+    const found = `${megabytes(largest)} in a shard${same ? '' : ', on an average'}; ${nodeType} has room for ${megabytes(room)} (${reserved} % reserved)`;
     return (largest <= room ? pass : unmet)(found);
   },
 };

@@ -23,7 +23,7 @@ export function restoreShape(migration: ElastiCacheRestore, source: RestoreSourc
   const snapshot = 'snapshot' in source ? source.snapshot : undefined;
   const clusterEnabled =
     to.clusterMode === undefined
-      ? (snapshot?.clusterEnabled ?? false) || Array.isArray(to.shards) || (to.shards ?? 1) > 1
+      ? (snapshot?.clusterEnabled ?? false) || to.shards !== undefined
       : to.clusterMode === 'enabled';
   const engine = to.engine ?? snapshot?.engine ?? 'redis';
   const version = to.engineVersion ?? (engine === snapshot?.engine ? snapshot.engineVersion : undefined);

@@ -18,7 +18,7 @@ import { permanent, transient } from '../../errors.ts';
 import { CriticalLease } from '../critical-lease.ts';
 import type { Target } from '../copy/target.ts';
 import { dualFailure } from './failure.ts';
-import { connectToNodeOf } from './key-node.ts';
+import { connectToNodeOf } from '../node-of-key.ts';
 
 export interface ControlNow {
   control: DualControl;

@@ -6,7 +6,7 @@
 import { dualKeys, type DualPhase } from '../../../spec/dual-write.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { dualFailure } from './failure.ts';
-import { connectToNodeOf } from './key-node.ts';
+import { connectToNodeOf } from '../node-of-key.ts';
 
 /** @param phase the one that is about to be set; undefined: the copy is taken away. Runs as often as it likes */
 export async function copyPhase(migration: RedisDualWrite, phase: DualPhase | undefined): Promise<void> {

@@ -20,7 +20,7 @@ export async function preflightRedisOffline(given: {
   const { migration, cheap = false } = given;
   const signal = cancellation();
   const context = offlineContext(migration, cheap ? 'before-fence' : 'start');
-  const all = [...sourceChecks(migration), ...targetChecks, ...bucketChecks];
+  const all = [...sourceChecks(migration), ...targetChecks(migration), ...bucketChecks];
   const checks = cheap ? all.filter((check) => check.cheap) : all;
   try {
     return summarisePreflight(await runChecks(checks, context, signal ? { signal } : {}));

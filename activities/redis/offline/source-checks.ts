@@ -74,7 +74,8 @@ const oneServer: OfflineCheck = {
   title: 'the source is one server, with all of the data',
   severity: 'fail',
   cheap: true,
-  remedy: () => 'a source in cluster mode: kind: redis-dual-write copies it, shard by shard',
+  remedy: () =>
+    'a source in cluster mode: kind: redis-online with engine: scan, or redis-dual-write, copies it shard by shard',
   byHand: (c) => `${cli(c, 'INFO', 'cluster')}  # cluster_enabled:0`,
   run: async (c) => {
     const info = await c.source.info();

@@ -1,19 +1,19 @@
 /** The new group of an offline migration: its name, and whether it can hold and read what the source has. */
 import prettyBytes from 'pretty-bytes';
+import { hasShards, type RedisOffline } from '../../../spec/kind-redis-offline.ts';
 import { parameterValue } from '../../elasticache/parameters.ts';
 import { restoreChecks } from '../../elasticache/restore-checks.ts';
-import { restoreShape, type RestoreShape } from '../../elasticache/restore-shape.ts';
 import { CannotCheck, pass, unmet } from '../../preflight/check.ts';
 import { awsElastiCache, redisCli } from '../preflight/commands.ts';
 import { infoNumber, keysByDatabase } from '../preflight/probe.ts';
 import { engineVersion, whyNotFollow } from '../preflight/versions.ts';
 import type { OfflineCheck, OfflineContext } from './context.ts';
+import { shardChecks } from './shard-checks.ts';
+import { roomOf, shapeOf, shareOf, slotsOfShards } from './target-shape.ts';
 
 const bytes = (n: number) => prettyBytes(n, { binary: true });
 const cli = ({ source }: OfflineContext, ...command: string[]) => redisCli(source.endpoint, ...command);
 const aws = ({ migration }: OfflineContext, ...words: string[]) => awsElastiCache(migration.aws.region, ...words);
-
-const shapeOf = ({ restore }: OfflineContext): RestoreShape => restoreShape(restore.migration, { s3: [] });
 
 /** Of `elasticache-restore`: E2 the name, E5 the parameter group. */
 const borrowed = restoreChecks
@@ -54,31 +54,22 @@ const readable: OfflineCheck = {
   },
 };
 
-const DEFAULT_RESERVED = 25;
-
 const fits: OfflineCheck = {
   id: 'G2',
   title: 'the data fits the node type',
   severity: 'fail',
-  remedy: () => 'a larger to.nodeType: one that does not fit ends as restore-failed, after minutes',
+  remedy: (c) =>
+    `a larger to.nodeType${hasShards(c.migration) ? ', or more shards' : ''}: one that does not fit ends as restore-failed, after minutes`,
   byHand: (c) =>
     `${cli(c, 'INFO', 'memory')}  # used_memory, below maxmemory less reserved-memory-percent of ${c.migration.to.nodeType}`,
   run: async (c) => {
-    const { parameterGroup, nodeType } = shapeOf(c);
-    if (parameterGroup === undefined)
-      throw new CannotCheck("AWS's default parameter group is not known here; name to.engineVersion");
-    const ask = (name: string) =>
-      parameterValue({ parameterGroup, name, cacheNodeType: nodeType, aws: c.migration.aws });
-    const [most, reserved = String(DEFAULT_RESERVED)] = await Promise.all([
-      ask('maxmemory'),
-      ask('reserved-memory-percent'),
-    ]);
-    if (most === undefined || Number.isNaN(Number(most)))
-      throw new CannotCheck(`the memory of ${nodeType} is not told`);
-    const room = Number(most) * (1 - Number(reserved) / 100);
+    const { bytes: room, reserved } = await roomOf(c);
     const used = infoNumber(await c.source.info(), 'used_memory');
-    return (used <= room ? pass : unmet)(
-      `the source uses ${bytes(used)}; ${nodeType} has room for ${bytes(room)} (${reserved} % reserved)`,
+    const share = Math.max(...slotsOfShards(c).map(shareOf));
+    const most = used * share;
+    const ofShard = share === 1 ? '' : `, of which the largest shard has ${bytes(Math.ceil(most))} by its slots`;
+    return (most <= room ? pass : unmet)(
+      `the source uses ${bytes(used)}${ofShard}; ${c.migration.to.nodeType} has room for ${bytes(room)} (${reserved} % reserved)`,
     );
   },
 };
@@ -88,13 +79,18 @@ const databases: OfflineCheck = {
   title: 'every database in use exists in the new group',
   severity: 'fail',
   cheap: true,
-  remedy: () =>
-    'a parameter group of your own with `databases` above the highest in use: it can only be set before the group is made',
+  remedy: (c) =>
+    hasShards(c.migration)
+      ? 'move the keys of the others to database 0, or choose a group without shards: ElastiCache fails to restore several databases to cluster mode'
+      : 'a parameter group of your own with `databases` above the highest in use: it can only be set before the group is made',
   byHand: (c) => cli(c, 'INFO', 'keyspace'),
   run: async (c) => {
     const used = [...keysByDatabase(await c.source.info()).keys()];
     const highest = Math.max(0, ...used);
     if (highest === 0) return pass('db0 alone');
+    if (hasShards(c.migration)) {
+      return unmet(`db${used.filter((db) => db !== 0).join(', db')} in use; a group with shards has db0 alone`);
+    }
     const { parameterGroup } = shapeOf(c);
     if (parameterGroup === undefined)
       throw new CannotCheck(`db${highest} is in use; AWS's default parameter group is not known here`);
@@ -104,4 +100,11 @@ const databases: OfflineCheck = {
   },
 };
 
-export const targetChecks: readonly OfflineCheck[] = [...borrowed, readable, fits, databases];
+/** In the order of the report. */
+export const targetChecks = (migration: RedisOffline): OfflineCheck[] => [
+  ...borrowed,
+  readable,
+  fits,
+  databases,
+  ...(hasShards(migration) ? shardChecks : []),
+];

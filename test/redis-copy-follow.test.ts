@@ -11,7 +11,7 @@ import {
   restoreNotifications,
   switchOnNotifications,
 } from '../activities/redis/copy/switch-notifications.ts';
-import type { CopyCheckpoint, CopyOptions } from '../activities/redis/copy/types.ts';
+import type { CopyCheckpoint, CopyOptions, CopySide } from '../activities/redis/copy/types.ts';
 import { compare } from '../activities/redis/compare/compare.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import { OURS, between, contents, fill, options, settled, stage, until } from './stage/redis-copy.ts';
@@ -328,6 +328,44 @@ test('drained without a fence: it says that keys are left, and follows on', asyn
   }
   expect(session.state().phase).not.toBe('done');
   await fenceAndDrain(session);
+});
+
+test('ended at any point while it is opened: no connection of it stays', async () => {
+  const connected = async () =>
+    (await Promise.all([s, t].map(async (redis) => String(await redis.client('LIST')))))
+      .join('')
+      .includes('cutover:m1');
+  let opened = false;
+  for (let nth = 1; !opened; nth++) {
+    const end = new AbortController();
+    let steps = 0;
+    const step = () => {
+      if (++steps === nth) end.abort(new Error('ended'));
+    };
+    const ending = ({ at, connect }: CopySide): CopySide => ({
+      at,
+      connect: async (to) => {
+        const redis = await connect(to);
+        const subscribe = redis.psubscribe.bind(redis);
+        redis.psubscribe = (async (pattern: string) => {
+          step();
+          return subscribe(pattern);
+        }) as typeof redis.psubscribe;
+        step();
+        return redis;
+      },
+    });
+    const both = between(source, target);
+    const ends = { source: ending(both.source), target: ending(both.target) };
+    const opening = CopySession.open(ends, options(), { follow: true, signal: end.signal });
+    const session = await opening.catch((error: unknown) => {
+      expect(error).toEqual(new Error('ended'));
+      return undefined;
+    });
+    opened = session !== undefined;
+    session?.close();
+    await until(`none is left of the session that was ended at step ${nth}`, async () => !(await connected()));
+  }
 });
 
 describe('refused, with the reason', () => {

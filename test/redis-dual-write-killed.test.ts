@@ -3,11 +3,11 @@
  *   DUAL_WRITE_KILLED_RUNS=20 DUAL_WRITE_SEED=1 npx vitest run test/redis-dual-write-killed.test.ts
  */
 import { array, constantFrom, integer, record, sample } from 'fast-check';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openDualScene, withRedis, type Instance } from './stage/dual-write.ts';
 import { verdictOf } from './stage/dual-write-verdict.ts';
-import { atGate, isDone, Stage, untilStatus } from './stage/stage.ts';
+import { Stage } from './stage/stage.ts';
+import { killMeanwhile, retriedToTheEnd } from './stage/to-the-end.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
 const RUNS = Number(process.env['DUAL_WRITE_KILLED_RUNS'] ?? 0);
@@ -36,31 +36,19 @@ test.skipIf(RUNS === 0)(
       const instances: Record<string, Instance> = {};
       for (const name of ['one', 'two']) instances[name] = await scene.instance(name);
       const handle = await scene.start();
-      let over = false;
-      const killing = (async () => {
-        for (const { what, afterMs } of plan) {
-          await delay(afterMs);
-          if (over) return;
-          if (what === 'worker') {
-            await worker.kill();
-            worker = await stage.worker();
-          } else {
-            await instances[what]!.end('SIGKILL');
-            instances[what] = await scene.instance(what);
-          }
+      const noMore = killMeanwhile(plan, async (what) => {
+        if (what === 'worker') {
+          await worker.kill();
+          worker = await stage.worker();
+        } else {
+          await instances[what]!.end('SIGKILL');
+          instances[what] = await scene.instance(what);
         }
-      })();
-      for (;;) {
-        const status = await untilStatus(handle, 'it asks, or is done', (s) => atGate(s) || isDone(s) || !!s.operator);
-        if (isDone(status)) break;
-        if (status.operator) await handle.retry({ by: 'test' }).catch(() => undefined);
-        else await handle.approve({ by: 'test' }).catch(() => undefined);
-      }
-      over = true;
-      await killing;
+      });
+      const { cutovers } = await retriedToTheEnd(handle);
+      await noMore();
       await Promise.all(Object.values(instances).map((one) => one.end()));
       const verdict = await withRedis(scene.target, (redis) => verdictOf(scene, redis));
-      const { cutovers } = await handle.status();
       console.log(
         `run ${run}: ${verdict.acknowledged} acknowledged; cutovers ${cutovers.map(({ outcome, writePauseMs }) => `${outcome} ${Math.round(writePauseMs ?? 0)} ms`).join(', ')}`,
       );

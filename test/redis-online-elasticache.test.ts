@@ -5,6 +5,7 @@ import type { Aws } from '../sandbox/aws/index.ts';
 import { openAws, openGroupScene, workerEnvironment, type GroupScene } from './stage/elasticache.ts';
 import { expectBackOnSource, expectSwitched, roleOf, takesWrites } from './stage/expectations.ts';
 import { atGate, isDone, Stage, until, untilStatus } from './stage/stage.ts';
+import { approvedToTheEnd } from './stage/to-the-end.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
 let stage: Stage;
@@ -36,17 +37,6 @@ const called = (group: string) =>
  * is scripted for one call alone is then over too soon. `aws.control.reset()` ends it.
  */
 const EVERY_CALL = 100;
-/** Approves wherever it comes back to its gate: a call that was made twice may still be under way, and refuse the next. */
-const toTheEnd = (scene: GroupScene, withinMs?: number) =>
-  untilStatus(
-    scene.handle,
-    'done',
-    (status) => {
-      if (atGate(status)) void scene.handle.approve({ by: 'test' }).catch(() => {});
-      return isDone(status);
-    },
-    withinMs,
-  );
 const inDoubt = (status: { phase: string }) => status.phase === 'in-doubt';
 const undoneAt = (number: number) => (status: { cutovers: { outcome: string }[] }) =>
   status.cutovers[number - 1]?.outcome === 'undone';
@@ -102,7 +92,7 @@ describe('CompleteMigration', () => {
     expect(back.cutovers[0]!.reason).toMatch(/failed/);
     expect(await roleOf(scene.target)).toBe('slave');
     aws.control.reset();
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
   });
 
   test('promotes while the status never changes: ROLE is what tells', async () => {
@@ -191,7 +181,7 @@ describe('the worker is killed', () => {
     expect(both).toBe(false);
     off();
     worker = await stage.worker(workerEnvironment(aws));
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
   });
 
   test.for(['fail', 'ignored'] as const)('while CompleteMigration goes wrong (%s)', async (mode) => {
@@ -210,7 +200,7 @@ describe('the worker is killed', () => {
       aws.control.reset();
       await scene.handle.retry({ by: 'test' });
     }
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
   });
 
   test('in StartMigration: what was begun is adopted', async () => {
@@ -258,7 +248,7 @@ describe('the target refuses', () => {
     const scene = await openGroupScene(stage, aws, { id: 'throttled' });
     await untilStatus(scene.handle, 'the gate is ready', atGate, 200_000);
     await scene.handle.approve({ by: 'test' });
-    await expectSwitched(scene, await toTheEnd(scene, 200_000));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle, 200_000));
   }, 420_000);
 });
 

@@ -5,7 +5,8 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Stage, isDone, until, untilStatus } from './stage/stage.ts';
-import { approveAtGate, expectSwitched, openScene, roleOf, takesWrites, type Scene } from './stage/replicaof.ts';
+import { approveAtGate, expectSwitched, openScene, roleOf, takesWrites } from './stage/replicaof.ts';
+import { approvedToTheEnd } from './stage/to-the-end.ts';
 import type { Wire } from './stage/tripwire.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
@@ -21,19 +22,6 @@ afterAll(() => stage.close());
 async function killAndReplace(): Promise<void> {
   await worker.kill();
   worker = await stage.worker();
-}
-
-/** Approves, and again where the kill sent the migration back to its gate, until it is done. */
-async function toTheEnd(scene: Scene) {
-  return untilStatus(
-    scene.handle,
-    'done',
-    (status) => {
-      if (status.phase === 'waiting' && status.gate?.ready) void scene.handle.approve({ by: 'test' }).catch(() => {});
-      return isDone(status);
-    },
-    120_000,
-  );
 }
 
 describe('killed at each step', () => {
@@ -101,7 +89,7 @@ describe('killed in the critical section', () => {
     const both = (await takesWrites(scene.source)) && (await roleOf(scene.target)) === 'master';
     expect(both).toBe(false);
     worker = await stage.worker();
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
   });
 
   test('killed in the hook, which is run again', async () => {
@@ -110,7 +98,7 @@ describe('killed in the critical section', () => {
     await scene.handle.approve({ by: 'test' });
     await until('the application was sent over', async () => scene.app.stats().endpoints.length > 1);
     await killAndReplace();
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
   });
 
   test('the Temporal server is killed with the fence up', async () => {
@@ -119,6 +107,6 @@ describe('killed in the critical section', () => {
     await approveAtGate(scene);
     await tripped;
     await stage.temporal.restart();
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
   });
 });

@@ -4,10 +4,10 @@
  *   REDIS_SCAN_KILLED_RUNS=20 REDIS_SCAN_SEED=1 npx vitest run test/redis-online-scan-killed.test.ts
  */
 import { array, integer, sample } from 'fast-check';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, test } from 'vitest';
 import { expectSwitched, openScene } from './stage/replicaof.ts';
-import { atGate, isDone, Stage, untilStatus } from './stage/stage.ts';
+import { Stage } from './stage/stage.ts';
+import { killMeanwhile, retriedToTheEnd } from './stage/to-the-end.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
 const RUNS = Number(process.env['REDIS_SCAN_KILLED_RUNS'] ?? 0);
@@ -23,7 +23,10 @@ beforeAll(async () => {
 afterAll(() => stage?.close());
 
 /** After how long the worker is killed, ms. */
-const kills = array(integer({ min: 300, max: 6_000 }), { minLength: 2, maxLength: 5 });
+const kills = array(
+  integer({ min: 300, max: 6_000 }).map((afterMs) => ({ what: 'worker', afterMs })),
+  { minLength: 2, maxLength: 5 },
+);
 
 test.skipIf(RUNS === 0)(
   `${RUNS} runs from seed ${SEED}: no acknowledged write is lost`,
@@ -36,28 +39,12 @@ test.skipIf(RUNS === 0)(
         rate: 2_000,
         clients: 2,
       });
-      let over = false;
-      const killing = (async () => {
-        for (const afterMs of plan) {
-          await delay(afterMs);
-          if (over) return;
-          await worker.kill();
-          worker = await stage.worker();
-        }
-      })();
-      for (;;) {
-        const status = await untilStatus(
-          scene.handle,
-          'it asks, or is done',
-          (s) => atGate(s) || isDone(s) || !!s.operator,
-        );
-        if (isDone(status)) break;
-        if (status.operator) await scene.handle.retry({ by: 'test' }).catch(() => undefined);
-        else await scene.handle.approve({ by: 'test' }).catch(() => undefined);
-      }
-      over = true;
-      await killing;
-      const status = await scene.handle.status();
+      const noMore = killMeanwhile(plan, async () => {
+        await worker.kill();
+        worker = await stage.worker();
+      });
+      const status = await retriedToTheEnd(scene.handle);
+      await noMore();
       await expectSwitched(scene, status);
       const cutovers = status.cutovers.map(
         ({ outcome, writePauseMs }) => `${outcome} ${Math.round(writePauseMs ?? 0)} ms`,

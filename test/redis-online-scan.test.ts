@@ -4,17 +4,11 @@
  * streams) is carried over too.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startMigration, type MigrationStatus } from '../client/index.ts';
+import { startMigration } from '../client/index.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
-import {
-  approveAtGate,
-  expectBackOnSource,
-  expectSwitched,
-  openScene,
-  type Scene,
-  type SceneOptions,
-} from './stage/replicaof.ts';
+import { approveAtGate, expectBackOnSource, expectSwitched, openScene, type SceneOptions } from './stage/replicaof.ts';
 import { Stage, atGate, isDone, until, untilStatus } from './stage/stage.ts';
+import { approvedToTheEnd } from './stage/to-the-end.ts';
 import type { WorkerProcess } from './stage/worker-process.ts';
 
 let stage: Stage;
@@ -63,19 +57,6 @@ const streamOf = (server: RedisServer) =>
     return JSON.stringify([groups, open, await redis.xrange(STREAM, '-', '+')]);
   });
 
-/** Approves, and again where it was sent back to its gate, and retries where it parked, until it is done. */
-async function toTheEnd(scene: Scene): Promise<MigrationStatus> {
-  return untilStatus(
-    scene.handle,
-    'done',
-    (status) => {
-      if (atGate(status) && status.gate?.ready) void scene.handle.approve({ by: 'test' }).catch(() => {});
-      return isDone(status);
-    },
-    120_000,
-  );
-}
-
 test('to the end: nothing is lost, groups of streams too, and nothing of ours is left but the fence', async () => {
   const scene = await openScan({
     id: 'scan',
@@ -116,14 +97,42 @@ describe('aborted, and started again', () => {
     const left = await withRedis(scene.target, (redis) => redis.dbsize());
     expect(aborted.leftovers.length > 0).toBe(left > 0);
     expect(left > 0).toBe(!abort.removePartialData);
-    const connected = await withRedis(scene.target, async (redis) => String(await redis.client('LIST')));
-    expect(connected).not.toContain('name=cutover');
+    const connected = () => withRedis(scene.target, async (redis) => String(await redis.client('LIST')));
+    expect(await connected()).not.toMatch(/name=cutover\S*:copy/);
+    // A look at the follower, which changes nothing, is not waited for: it ends when it hears of the abort.
+    await until('nobody looks any more', async () => !(await connected()).includes('name=cutover'));
 
-    await withRedis(scene.target, (redis) => redis.flushall());
-    const again = { ...scene.migration, copy: {}, inSync: { interval: '100ms', readings: 2 } };
+    // What is left of before is either emptied, or said to be no loss; the source lacks this one.
+    if (abort.removePartialData) await withRedis(scene.target, (redis) => redis.flushall());
+    else await withRedis(scene.target, (redis) => redis.set('of-before', '1'));
+    const again = {
+      ...scene.migration,
+      copy: {},
+      inSync: { interval: '100ms', readings: 2 },
+      allowNonEmptyTarget: !abort.removePartialData,
+    };
     scene.handle = await startMigration(stage.client, { migration: again as never });
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
+    expect(await withRedis(scene.target, (redis) => redis.exists('of-before'))).toBe(0);
   });
+});
+
+test('the attach is tried again: what notifications were set to before is put back all the same', async () => {
+  const scene = await openScan({ id: 'scan-retried' });
+  const owner = 'cutover:copy:owner';
+  await scene.targetWire.arm({
+    when: 'before',
+    match: (words) => words[0] === 'SET' && words[1] === owner.toUpperCase(),
+    action: async () => void (await withRedis(scene.target, (redis) => redis.set(owner, 'another 1'))),
+  });
+  await untilStatus(scene.handle, 'parked', (s) => s.operator?.step === 'attach');
+  await withRedis(scene.target, (redis) => redis.del(owner));
+  await scene.handle.retry({ by: 'test' });
+  await untilStatus(scene.handle, 'attached', (s) => s.steps.find(({ id }) => id === 'attach')?.state === 'done');
+  await scene.handle.abort({ by: 'test' });
+  await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+  expect(await setting(scene.source)).toBe('');
+  await expectBackOnSource(scene);
 });
 
 const setsFence = (words: string[]) =>
@@ -152,7 +161,7 @@ describe('the worker is killed', () => {
     // A follower that goes on from a checkpoint knows of the stream all the same.
     await readGroup(scene.source, 5);
     const stream = await streamOf(scene.source);
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
     expect(await streamOf(scene.target)).toBe(stream);
   });
 
@@ -166,7 +175,23 @@ describe('the worker is killed', () => {
     await approveAtGate(scene);
     await tripped;
     worker = await stage.worker();
-    await expectSwitched(scene, await toTheEnd(scene));
+    await expectSwitched(scene, await approvedToTheEnd(scene.handle));
+  });
+
+  test('as an abort forgets the copy: what it leaves on the target is told all the same', async () => {
+    const scene = await openScan({ id: 'scan-killed-forgetting' });
+    await untilStatus(scene.handle, 'at the gate', atGate);
+    const tripped = scene.targetWire.arm({
+      when: 'after',
+      match: (words) => words[0] === 'DEL' && words.includes('CUTOVER:COPY:OWNER'),
+      action: () => worker.kill(),
+    });
+    await scene.handle.abort({ by: 'test' });
+    await tripped;
+    worker = await stage.worker();
+    const aborted = await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+    expect(await ours(scene.target)).toEqual([]);
+    expect(aborted.leftovers.join()).toMatch(/^data on .*: db0 keys=\d+.*; empty it before another try$/);
   });
 });
 
@@ -183,7 +208,7 @@ test('a follower that is too slow for the drain: the fence is lifted, the copy g
   await held;
   const back = await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone');
   expect(back.cutovers[0]?.reason).toMatch(/follower did not answer|not drained/);
-  await expectSwitched(scene, await toTheEnd(scene));
+  await expectSwitched(scene, await approvedToTheEnd(scene.handle));
 });
 
 test('a source that is restarted under the fence: it is not switched, and the next approval succeeds', async () => {
@@ -198,7 +223,7 @@ test('a source that is restarted under the fence: it is not switched, and the ne
   await restarted;
   const back = await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone');
   expect(back.cutovers[0]?.reason).toMatch(/fence on the source did not hold/);
-  await expectSwitched(scene, await toTheEnd(scene));
+  await expectSwitched(scene, await approvedToTheEnd(scene.handle));
 });
 
 test('notifications that are off, and must not be switched on: refused before anything is touched', async () => {

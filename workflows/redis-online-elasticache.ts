@@ -7,6 +7,7 @@ import { ErrorType } from '../spec/errors.ts';
 import type { RedisOnlineElastiCache } from '../spec/kind-redis-online.ts';
 import { activityProxies, criticalOptions } from './activity-options.ts';
 import type { RedisOnlineEngine } from './redis-online-engine.ts';
+import { followReplication } from './redis-online-replication.ts';
 
 const SLACK_MS = 15_000;
 const CALL_MS = 60_000;
@@ -26,6 +27,7 @@ export function elastiCacheEngine(input: MigrationInput, migration: RedisOnlineE
     ]);
   };
   return {
+    ...followReplication(act, migration),
     async testMigration() {
       const since = await watermark();
       return act.wait.testGroupMigration.executeWithOptions({ summary: `TestMigration of ${group}` }, [

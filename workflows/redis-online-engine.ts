@@ -1,4 +1,4 @@
-/** What differs between the two engines of `redis-online`; redis-online.ts is the runbook that both follow. */
+/** What differs between the engines of `redis-online`; redis-online.ts is the runbook that all of them follow. */
 import type { AttachResult } from '../activities/redis/attach-replicaof.ts';
 import type { SyncState } from '../spec/redis-sync.ts';
 import type { RedisEndpoint } from '../spec/values.ts';
@@ -18,8 +18,12 @@ export interface RedisOnlineEngine {
   attach(run: Run): Promise<Attached>;
   /** The undo of attach, registered under the name `detach`. */
   detach: Undo;
-  /** Follows until something material changes, where that is not the replication of the servers themselves. */
-  watch?(run: Run, attached: Attached, last: SyncState | undefined, intervalFactor: number): Promise<SyncState>;
+  /** Follows until something material changes. */
+  watch(run: Run, attached: Attached, last: SyncState | undefined, intervalFactor: number): Promise<SyncState>;
+  /** A full copy that is cut off again and again may be mended by lifting the source's limit. */
+  readonly mayLiftBufferLimit?: boolean;
+  /** What follows may have been begun again: what it has to catch up with then, a compare would call differences. */
+  readonly catchesUp?: boolean;
   /** One pass through the critical section. `hooks` tells how far they are, and is told. */
   section(run: Run, attached: Attached, cutover: number, hooks: HookList): CriticalSection;
   /** After the soak: what the engine still has to tidy up. */

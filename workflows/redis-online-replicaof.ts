@@ -6,6 +6,7 @@ import { activityProxies, criticalOptions } from './activity-options.ts';
 import type { Outcome } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
 import type { RedisOnlineEngine } from './redis-online-engine.ts';
+import { followReplication } from './redis-online-replication.ts';
 import { hooksRun } from './run-identity.ts';
 
 // Temporal's own limit lies beyond the activity's: the activity ends itself, and knows what it did.
@@ -15,6 +16,7 @@ export function replicaOfEngine(input: MigrationInput, migration: RedisOnlineRep
   const act = activityProxies(input);
   const from = migration.source.replicationAddress ?? migration.source;
   return {
+    ...followReplication(act, migration),
     async attach() {
       const attached = await act.quick.attachReplicaOf.executeWithOptions(
         { summary: `REPLICAOF ${from.host} ${from.port}` },

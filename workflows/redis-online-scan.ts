@@ -3,7 +3,7 @@
  * beside the steps (activities/redis/follow). Nothing is promoted: until the hooks send an application to the target, lifting
  * the fence undoes everything.
  */
-import { CancellationScope, condition, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, patched, workflowInfo } from '@temporalio/workflow';
 import type { DrainedCopy } from '../activities/redis/follow/fence-and-drain.ts';
 import type { MigrationInput } from '../spec/contract.ts';
 import type { RedisOnlineScan } from '../spec/kind-redis-online.ts';
@@ -30,9 +30,12 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
     claims += 1;
     claim = `${workflowInfo().runId}:${claims}`;
     const given = { migration, claim };
-    await act.quick.takeCopyTarget.executeWithOptions({ summary: 'take the target' }, [{ ...given, again }]);
+    const taken = await act.quick.takeCopyTarget.executeWithOptions({ summary: 'take the target' }, [
+      { ...given, again },
+    ]);
+    const fresh = !again && !taken.mayHoldKeys;
     follower = runBeside(shelter, () =>
-      act.follow.followCopy.executeWithOptions({ summary: 'copy, and follow' }, [{ ...given, fresh: !again }]),
+      act.follow.followCopy.executeWithOptions({ summary: 'copy, and follow' }, [{ ...given, fresh }]),
     );
     return follower;
   };
@@ -59,8 +62,17 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
 
     async detach() {
       await endFollower();
-      return act.undo.letGoOfCopyTarget.executeWithOptions({ summary: 'end the copy' }, [{ migration }]);
+      // An attempt that lets go and dies has said what it left to nobody, and the next one finds nothing of its own.
+      const keepClaim = patched('left-before-forgotten');
+      const left = await act.undo.letGoOfCopyTarget.executeWithOptions({ summary: 'end the copy' }, [
+        { migration, keepClaim },
+      ]);
+      if (keepClaim)
+        await act.undo.forgetCopy.executeWithOptions({ summary: 'our keys on the target' }, [{ migration }]);
+      return left;
     },
+
+    catchesUp: true,
 
     async watch(run, _attached, last, intervalFactor): Promise<SyncState> {
       const beside = await following();
@@ -147,12 +159,15 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
     if (migration.notifications !== 'switch-on') return;
     const given = { migrationId, source };
     const nodes = await act.quick.readNotifications.executeWithOptions({ summary: 'what they are set to' }, [given]);
-    run.arm({
-      id: NOTIFICATIONS,
-      undo: 'restore-notifications',
-      arg: { nodes },
-      title: 'notify-keyspace-events on the source',
-    });
+    // Where the step is tried again they are on by now: what they were set to before is what is armed already.
+    if (!run.isArmed(NOTIFICATIONS)) {
+      run.arm({
+        id: NOTIFICATIONS,
+        undo: 'restore-notifications',
+        arg: { nodes },
+        title: 'notify-keyspace-events on the source',
+      });
+    }
     // Behind them, so that it is undone first: a follower that hears nothing any more would say that it fails.
     run.arm({ id: 'attach', undo: 'detach', arg: null, title: 'the copy to the target' });
     const { note } = await act.quick.switchOnNotifications.executeWithOptions({ summary: 'switch them on' }, [

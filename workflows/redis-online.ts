@@ -115,7 +115,7 @@ class RedisOnlineRunbook {
       // No activity is under way here: a link that comes and goes for days must not fill the history.
       if (last) await run.breathe();
       const isFirst = last === undefined;
-      last = await this.watchOnce(run, attached, last, 1);
+      last = await this.engine.watch(run, attached, last, 1);
       run.progress(syncProgress(last));
       if (until(last)) return last;
       if (last.phase === 'detached') throw detached();
@@ -128,37 +128,11 @@ class RedisOnlineRunbook {
         if (last.inSync) before = last.fullSyncs;
         continue;
       }
-      const mayFix = this.migration.engine !== 'scan' && this.migration.fixFullResyncLoop;
-      if (!mayFix || run.isArmed('buffer-limit')) throw copiesForEver(last);
+      if (!this.engine.mayLiftBufferLimit || run.isArmed('buffer-limit')) throw copiesForEver(last);
       await this.liftBufferLimit(run);
       // Counted anew from the next reading: more of them may have been cut off until the limit was lifted.
       before = undefined;
     }
-  }
-
-  private watchOnce(
-    run: Run,
-    attached: Attached,
-    last: SyncState | undefined,
-    intervalFactor: number,
-  ): Promise<SyncState> {
-    const { migration } = this;
-    if (migration.engine === 'scan') return this.engine.watch!(run, attached, last, intervalFactor);
-    return this.act.watch.watchSync.executeWithOptions(
-      { summary: last ? `after: ${syncProgress(last).text}` : 'follow the replication' },
-      [
-        {
-          migrationId: migration.id,
-          source: migration.source,
-          target: attached.target,
-          intervalMs: migration.inSync.interval * intervalFactor,
-          maxLagBytes: migration.inSync.maxLagBytes,
-          readings: migration.inSync.readings,
-          syncFull: attached.syncFull,
-          last,
-        },
-      ],
-    );
   }
 
   private async firstSync(run: Run, attached: Attached): Promise<void> {
@@ -212,8 +186,7 @@ class RedisOnlineRunbook {
     await run.step(
       'compare',
       async () => {
-        // A follower that had to be begun again has something to catch up with, which would be differences.
-        if (migration.engine === 'scan') await this.watch(run, attached, (now) => now.inSync);
+        if (this.engine.catchesUp) await this.watch(run, attached, (now) => now.inSync);
         const result = await this.act.copy.compareRedis.executeWithOptions({ summary: 'compare source and target' }, [
           { migrationId: migration.id, source: migration.source, target: attached.target, compare: migration.compare },
         ]);
@@ -242,7 +215,7 @@ class RedisOnlineRunbook {
       title: 'Cut over now?',
       opens: this.migration.cutover.gate,
       watch: async (last) => {
-        const state = await this.watchOnce(run, attached, last, last?.inSync ? GATE_INTERVAL_FACTOR : 1);
+        const state = await this.engine.watch(run, attached, last, last?.inSync ? GATE_INTERVAL_FACTOR : 1);
         if (state.phase === 'detached') throw detached();
         const notReady = state.unreachable ?? (state.inSync ? undefined : `not in sync (${syncProgress(state).text})`);
         return {

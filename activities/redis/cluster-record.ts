@@ -1,7 +1,7 @@
 /** The one record of a fence on a cluster: on the node that has its slot, with what each primary had. */
 import { ErrorType } from '../../spec/errors.ts';
 import { transient } from '../errors.ts';
-import { inRanges, slotOf } from './copy/slots.ts';
+import { hasKey } from './copy/slots.ts';
 import { fencedByAnother } from './fence.ts';
 import {
   FENCE_KEY,
@@ -20,8 +20,7 @@ export interface NodeBefore {
   runId: string;
 }
 
-const SLOT = slotOf(Buffer.from(FENCE_KEY));
-export const holdsRecord = ({ slots }: Pick<PrimaryNode, 'slots'>) => inRanges(slots, SLOT);
+export const holdsRecord = (node: Pick<PrimaryNode, 'slots'>) => hasKey(node, FENCE_KEY);
 
 /** What a node had. A record without nodes was written for the one that holds it. */
 export function fencedNodeOf(record: FenceRecord, node: Pick<PrimaryNode, 'id' | 'slots'>): FencedNode | undefined {
@@ -41,8 +40,7 @@ export async function recordOnCluster(
   migration: string,
 ): Promise<{ since?: string; unrecorded: string[] }> {
   const holder = all.find(({ node }) => holdsRecord(node));
-  if (!holder)
-    throw transient(ErrorType.busy, `no primary of the source has the slot ${SLOT}, of the key ${FENCE_KEY}`);
+  if (!holder) throw transient(ErrorType.busy, `no primary of the source has the slot of the key ${FENCE_KEY}`);
   try {
     return await recordOn(holder, all, migration);
   } catch (error) {
@@ -100,7 +98,7 @@ export async function readClusterRecord(primaries: Primaries): Promise<FenceReco
     });
   }
   const away = primaries.unreached.find(holdsRecord);
-  if (!away) throw transient(ErrorType.busy, `no primary of the source has the slot ${SLOT}, of the key ${FENCE_KEY}`);
+  if (!away) throw transient(ErrorType.busy, `no primary of the source has the slot of the key ${FENCE_KEY}`);
   // Whose replica each is, the node that was asked may have wrong after a failover; the others answer MOVED.
   for (const replica of primaries.others) {
     try {

@@ -1,11 +1,10 @@
 /** Follows a replication from the attach to the gate: one activity that returns when something material changed. */
-import { ApplicationFailure } from '@temporalio/common';
 import type { Redis } from 'ioredis';
-import { ErrorType } from '../../spec/errors.ts';
 import { syncProgress, type SyncReading, type SyncState } from '../../spec/redis-sync.ts';
 import type { RedisEndpoint } from '../../spec/values.ts';
 import { waitUntil } from '../wait-until.ts';
-import { connectRedis, redisFailure } from './connect.ts';
+import { connectRedis } from './connect.ts';
+import { FailedReadings } from './failed-readings.ts';
 import { judgeSync, parseInfo, readSource, readTarget } from './replication.ts';
 
 export interface WatchSyncInput {
@@ -21,8 +20,6 @@ export interface WatchSyncInput {
   /** What was returned last time; it returns as soon as something differs materially from it. */
   last?: SyncState | undefined;
 }
-
-const UNREACHABLE_AFTER = 3;
 
 /**
  * @throws cutover.Denied where a password was changed under us. A server that is away does not fail it: that is a state
@@ -47,7 +44,7 @@ class SyncWatcher {
   private source: Redis | undefined;
   private target: Redis | undefined;
   private inRow = 0;
-  private failures = 0;
+  private readonly failures = new FailedReadings();
   private latest: SyncState;
 
   constructor(input: WatchSyncInput) {
@@ -67,15 +64,11 @@ class SyncWatcher {
   async read(): Promise<SyncState> {
     try {
       this.latest = await this.readBoth();
-      this.failures = 0;
+      this.failures.ended();
     } catch (error) {
       this.close();
-      const failure = redisFailure(error, 'source or target');
-      if (failure instanceof ApplicationFailure && failure.type === ErrorType.denied) throw failure;
-      this.failures += 1;
+      this.latest = this.failures.oneMore(error, 'source or target', this.latest);
       this.inRow = 0;
-      const unreachable = this.failures >= UNREACHABLE_AFTER ? { unreachable: failure.message } : {};
-      this.latest = { ...this.latest, inSync: this.failures < UNREACHABLE_AFTER && this.latest.inSync, ...unreachable };
     }
     return this.latest;
   }

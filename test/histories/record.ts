@@ -20,6 +20,14 @@ const stage = await Stage.open();
 const aws = await openAws(stage);
 await stage.worker({ ...workerEnvironment(aws), ...RECORDED_SECRETS });
 
+async function abortedScan(id: string): Promise<string> {
+  const scene = await openScene(stage, { id, engine: 'scan', keys: 200, rate: 100 });
+  await untilStatus(scene.handle, 'the gate is ready', atGate);
+  await scene.handle.abort({ by: 'test', reason: 'recorded' });
+  await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+  return scene.id;
+}
+
 const RECORDINGS: Recordings = {
   'redis-online-replicaof-done': async () => {
     const scene = await openScene(stage, { id: 'replay-replicaof-done' });
@@ -86,13 +94,9 @@ const RECORDINGS: Recordings = {
     await untilStatus(scene.handle, 'done', isDone);
     return scene.id;
   },
-  'redis-online-scan-aborted': async () => {
-    const scene = await openScene(stage, { id: 'replay-scan-aborted', engine: 'scan', keys: 200, rate: 100 });
-    await untilStatus(scene.handle, 'the gate is ready', atGate);
-    await scene.handle.abort({ by: 'test', reason: 'recorded' });
-    await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
-    return scene.id;
-  },
+  // Recorded before the patch `left-before-forgotten`: what let go of the target forgot it in the same breath.
+  'redis-online-scan-aborted': () => abortedScan('replay-scan-aborted'),
+  'redis-online-scan-aborted-and-forgotten': () => abortedScan('replay-scan-forgotten'),
   // Recorded before the patch `copies-of-other-replicas`: the copy of another replica was held against the target.
   'redis-online-replicaof-parked-for-another-replica': async () => {
     const scene = await openScene(stage, {

@@ -27,7 +27,7 @@ export const options = (more: Partial<CopyOptions> = {}): CopyOptions => ({
 
 export interface Stage {
   server(name: string, more?: Partial<StartRedisOptions>): Promise<RedisServer>;
-  cluster(name: string, count?: number): Promise<RedisServer[]>;
+  cluster(name: string, count?: number, more?: (i: number) => Partial<StartRedisOptions>): Promise<RedisServer[]>;
   stop(): Promise<void>;
 }
 
@@ -41,10 +41,13 @@ export function stage(): Stage {
   };
   return {
     server,
-    cluster: async (name, count = 3) => {
+    cluster: async (name, count = 3, more = () => ({})) => {
       const buses = await Promise.all(Array.from({ length: count }, () => freePort()));
-      const node = (i: number) =>
-        server(`${name}${i}`, { config: { ...clusterMode(buses[i]!), 'cluster-node-timeout': '15000' } });
+      const node = (i: number) => {
+        const { config, ...rest } = more(i);
+        const clustered = { ...clusterMode(buses[i]!), 'cluster-node-timeout': '15000' };
+        return server(`${name}${i}`, { ...rest, config: { ...clustered, ...config } });
+      };
       const nodes = await Promise.all(Array.from({ length: count }, (_, i) => node(i)));
       for (const [i, node] of nodes.entries()) {
         const redis = node.connect();
@@ -111,7 +114,7 @@ export async function until(what: string, holds: () => Promise<boolean> | boolea
 }
 
 /** Each key of the servers with type, expiry and value, in plain commands and in one order: two of these are equal or not. */
-export async function contents(...servers: RedisServer[]): Promise<Map<string, string>> {
+export async function contents(...servers: Pick<RedisServer, 'connect'>[]): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   for (const server of servers) {
     const redis = server.connect();

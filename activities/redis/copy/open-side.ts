@@ -17,7 +17,7 @@ export async function topologyNow(side: 'source' | 'target', ends: CopySide): Pr
 
 /**
  * The servers are closed when the signal is aborted, also where one of them can't be opened.
- * @throws CopyError OBSTACLE where one is a replica, or slots are moving; what connecting throws
+ * @throws CopyError OBSTACLE where one is a replica, or slots are moving; what connecting throws; the signal's reason
  */
 export async function openSide(
   context: Omit<ServerContext, 'cluster'>,
@@ -27,6 +27,10 @@ export async function openSide(
   context.signal.addEventListener('abort', () => servers.forEach((server) => server.close()), { once: true });
   for (const primary of topology.primaries) {
     servers.push(await Server.open(primary, { ...context, cluster: topology.cluster }));
+    if (!context.signal.aborted) continue;
+    // Aborted before we listened, or while this one was being opened: nobody else closes it.
+    servers.forEach((server) => server.close());
+    throw context.signal.reason;
   }
   return { servers, topology };
 }

@@ -8,7 +8,7 @@ import type { Depth } from '../compare/types.ts';
 import { copyAll, unique } from './scan-node.ts';
 import type { ScanContext } from './scan-node.ts';
 import type { Server } from './server.ts';
-import { inRanges, slotOf } from './slots.ts';
+import { hasKey } from './slots.ts';
 import type { DirtySlots } from './slots.ts';
 import type { Target } from './target.ts';
 
@@ -113,9 +113,7 @@ async function targetPass(
 ): Promise<void> {
   const { copier, wanted, wait } = context;
   await pagesOf(context, to, db, async (found) => {
-    const keys = unique(found).filter(
-      (key) => wanted(key) && inRanges(server.slots, slotOf(key)) && dirty.has(db, key),
-    );
+    const keys = unique(found).filter((key) => wanted(key) && hasKey(server, key) && dirty.has(db, key));
     const exist = await askAll<number>(
       await server.db(db),
       keys.map((key): Command => ['EXISTS', key]),

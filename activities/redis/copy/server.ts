@@ -102,9 +102,17 @@ export class Server {
     return opening;
   }
 
-  /** A connection of its own, that nobody else waits behind; the caller ends it. @throws CopyError DATABASE_MISSING */
+  /**
+   * A connection of its own, that nobody else waits behind; the caller ends it.
+   * @throws CopyError DATABASE_MISSING; the signal's reason, where the caller has ended what it had by now
+   */
   async aside(number = 0): Promise<Redis> {
-    const redis = await this.#context.ends.connect(this.#primary.at);
+    const { ends, signal } = this.#context;
+    const redis = await ends.connect(this.#primary.at);
+    if (signal.aborted) {
+      redis.disconnect();
+      throw signal.reason;
+    }
     // Not by ioredis' option `db`: where that is refused, it goes on in database 0.
     try {
       if (number !== 0) await redis.select(number);

@@ -1,6 +1,7 @@
 /** Hash slots: CRC16 of a key's hash tag, modulo 16384 (the Redis Cluster specification). */
+import { SLOTS } from '../../../spec/slots.ts';
 
-export const SLOTS = 16_384;
+export { SLOTS };
 export type SlotRange = readonly [from: number, to: number];
 export const ALL_SLOTS: readonly SlotRange[] = [[0, SLOTS - 1]];
 
@@ -41,6 +42,10 @@ export function tagOf(slot: number): string {
 
 export const inRanges = (ranges: readonly SlotRange[], slot: number): boolean =>
   ranges.some(([from, to]) => slot >= from && slot <= to);
+
+/** Whether the key lies in a slot of this node; a single server has them all. */
+export const hasKey = ({ slots }: { slots: readonly SlotRange[] }, key: Buffer | string): boolean =>
+  inRanges(slots, slotOf(typeof key === 'string' ? Buffer.from(key) : key));
 
 /** `0-5460, 7000`. */
 export const rangesText = (ranges: readonly SlotRange[]): string =>

@@ -55,6 +55,8 @@ export class Subscription {
     });
     try {
       await redis.psubscribe(PATTERN);
+      // Closed meanwhile, when there was nothing to close yet.
+      this.#listener.signal.throwIfAborted();
     } catch (error) {
       redis.disconnect();
       throw error;

@@ -54,7 +54,7 @@ export async function topologyOf(redis: Redis, at: Address, side: 'source' | 'ta
   return { cluster: true, primaries, signature: signatureOf(primaries) };
 }
 
-export type SlotNode = [host: Buffer | null, port: number, id: Buffer];
+type SlotNode = [host: Buffer | null, port: number, id: Buffer];
 /** CLUSTER SLOTS: a range, its primary, its replicas. */
 export type SlotsReply = [from: number, to: number, primary: SlotNode, ...replicas: SlotNode[]][];
 

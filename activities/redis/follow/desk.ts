@@ -10,7 +10,7 @@ import { ErrorType } from '../../../spec/errors.ts';
 import { permanent } from '../../errors.ts';
 import { endEarlierCopiers, OWNER } from '../copy/obstacles.ts';
 import type { CopyCheckpoint, CopyState } from '../copy/types.ts';
-import { connectToNodeOf } from '../dual-write/key-node.ts';
+import { connectToNodeOf } from '../node-of-key.ts';
 
 /** The owner's name as hash tag: in a cluster all of these lie in one slot. */
 const desk = (name: string) => `cutover:copy:{${OWNER}}:${name}`;

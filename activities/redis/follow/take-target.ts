@@ -10,7 +10,7 @@ import { permanent, transient } from '../../errors.ts';
 import { connectionsOf, copyFailure } from '../copy/copy-activity.ts';
 import { OWNER, refuseTaken } from '../copy/obstacles.ts';
 import { openSide } from '../copy/open-side.ts';
-import { inRanges, slotOf } from '../copy/slots.ts';
+import { hasKey } from '../copy/slots.ts';
 import { Stop } from '../copy/stop.ts';
 import { Target } from '../copy/target.ts';
 import { keysByDatabase } from '../preflight/probe.ts';
@@ -23,13 +23,16 @@ import { CLOSED, copierNames, Desk, DESK_KEYS, isOwn } from './desk.ts';
 const PATIENCE_MS = 5_000;
 const LOOK_AGAIN_MS = 50;
 
-/** @throws cutover.NotOurs, cutover.Invalid where the target is not empty and has to be, or others write to it */
+/**
+ * @returns `mayHoldKeys`: there may be keys that the source lacks, which the follower has to look for
+ * @throws cutover.NotOurs, cutover.Invalid where the target is not empty and has to be, or others write to it
+ */
 export async function takeCopyTarget(input: {
   migration: RedisOnlineScan;
   claim: string;
   /** It was taken before by this migration, and may hold what was copied. */
   again: boolean;
-}): Promise<{ note: string }> {
+}): Promise<{ note: string; mayHoldKeys: boolean }> {
   const { id, target } = input.migration;
   const desk = await Desk.open(target, id, 'ask');
   try {
@@ -43,7 +46,7 @@ export async function takeCopyTarget(input: {
     }
     // From here on nobody else's claim is in force; what an earlier follower still had on its way is over.
     await endCopiers(input.migration);
-    return { note: 'the target is taken for this copy' };
+    return { note: 'the target is taken for this copy', mayHoldKeys };
   } catch (error) {
     throw copyFailure(error);
   } finally {
@@ -118,11 +121,14 @@ export async function forgetCopy({ migration }: { migration: RedisOnlineScan }):
 /**
  * The undo of the attach: the copy is over, and what it brought is deleted or named. A target that was never taken for this
  * migration is left alone. Can run twice.
+ * @param input.keepClaim our keys stay where its data does, for `forgetCopy`: another attempt has to tell whose it is
  */
 export async function letGoOfCopyTarget({
   migration,
+  keepClaim = false,
 }: {
   migration: RedisOnlineScan;
+  keepClaim?: boolean;
 }): Promise<{ note: string; leftovers: string[] }> {
   const desk = await Desk.open(migration.target, migration.id, 'ask');
   try {
@@ -136,7 +142,7 @@ export async function letGoOfCopyTarget({
       return { note: 'the copy has ended; the target is empty', leftovers: [] };
     }
     const leftovers = await whatIsThere(migration);
-    await desk.clear();
+    if (!keepClaim) await desk.clear();
     return { note: 'the copy has ended', leftovers };
   } catch (error) {
     throw copyFailure(error);
@@ -145,7 +151,7 @@ export async function letGoOfCopyTarget({
   }
 }
 
-const hasOwner = ({ slots }: PrimaryNode) => inRanges(slots, slotOf(Buffer.from(OWNER)));
+const hasOwner = (node: PrimaryNode) => hasKey(node, OWNER);
 
 /** The owner's key goes last: where a node fails, the next attempt still finds that the target is ours to empty. */
 async function empty({ id, target }: RedisOnlineScan): Promise<void> {

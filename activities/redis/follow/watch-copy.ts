@@ -1,11 +1,9 @@
 /** Watches the follower from what it says on the target: one activity that returns when something material changed. */
-import { ApplicationFailure } from '@temporalio/common';
-import { ErrorType } from '../../../spec/errors.ts';
 import { syncProgress, type SyncReading, type SyncState } from '../../../spec/redis-sync.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import { waitUntil } from '../../wait-until.ts';
-import { redisFailure } from '../connect.ts';
 import type { CopyState } from '../copy/types.ts';
+import { FailedReadings } from '../failed-readings.ts';
 import { isMaterial } from '../watch-sync.ts';
 import { Desk, type Standing } from './desk.ts';
 
@@ -23,7 +21,6 @@ export interface WatchCopyInput {
 
 /** A worker that is busy, or an attempt that begins again, is silent for some seconds. */
 const SILENT_MS = 15_000;
-const UNREACHABLE_AFTER = 3;
 const SHOWN_NOTES = 10;
 
 /** @throws cutover.Denied. A target that is away is a state (`unreachable`), shown to the operator. */
@@ -45,7 +42,7 @@ class CopyWatcher {
   readonly #input: WatchCopyInput;
   #desk: Desk | undefined;
   #inRow = 0;
-  #failures = 0;
+  readonly #failures = new FailedReadings();
   #heard: { sequence: number; claim: string; at: number } | undefined;
   #latest: SyncState;
   readonly #began = performance.now();
@@ -65,19 +62,11 @@ class CopyWatcher {
     try {
       this.#desk ??= await Desk.open(this.#input.target, this.#input.migrationId, 'ask');
       this.#latest = this.#judge(await this.#desk.standing());
-      this.#failures = 0;
+      this.#failures.ended();
     } catch (error) {
       this.close();
-      const failure = redisFailure(error, 'the target');
-      if (failure instanceof ApplicationFailure && failure.type === ErrorType.denied) throw failure;
-      this.#failures += 1;
+      this.#latest = this.#failures.oneMore(error, 'the target', this.#latest);
       this.#inRow = 0;
-      const unreachable = this.#failures >= UNREACHABLE_AFTER ? { unreachable: failure.message } : {};
-      this.#latest = {
-        ...this.#latest,
-        inSync: this.#failures < UNREACHABLE_AFTER && this.#latest.inSync,
-        ...unreachable,
-      };
     }
     return this.#latest;
   }

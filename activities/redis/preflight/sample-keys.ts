@@ -12,9 +12,15 @@ export interface SampledKeys {
   largest?: { db: number; key: string; bytes: number };
 }
 
-interface Sized {
+export interface SizedKey {
   key: Buffer;
   bytes: number;
+}
+
+/** About 200 keys of database 0, picked at random; of a small one all. @throws CannotCheck as largestSampled */
+export async function sampledSizes(probe: RedisProbe): Promise<SizedKey[]> {
+  const count = keysByDatabase(await probe.info()).get(0) ?? 0;
+  return count === 0 ? [] : sample(probe, 0, SAMPLES, count <= SAMPLES);
 }
 
 /**
@@ -38,7 +44,7 @@ export async function largestSampled(probe: RedisProbe): Promise<SampledKeys> {
   return found;
 }
 
-async function sample(probe: RedisProbe, db: number, wanted: number, all: boolean): Promise<Sized[]> {
+async function sample(probe: RedisProbe, db: number, wanted: number, all: boolean): Promise<SizedKey[]> {
   return withRedis(probe.endpoint, { name: 'cutover:preflight', db }, async (redis) => {
     const keys = all ? await everyKey(redis) : await randomKeys(redis, wanted);
     // A key that expired since has no size, and is none of the largest.

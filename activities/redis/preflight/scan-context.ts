@@ -2,14 +2,12 @@
 import type { RedisOnlineScan } from '../../../spec/kind-redis-online.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import { CannotCheck, type Check } from '../../preflight/check.ts';
-import { inRanges, slotOf } from '../copy/slots.ts';
-import { topologyOf, type Primary, type Topology } from '../copy/topology.ts';
+import { topologyOf, type Topology } from '../copy/topology.ts';
 import { CopyError } from '../copy/types.ts';
+import { primaryProbes, type PrimaryProbe } from './primary-probes.ts';
 import { redisProbe, type RedisProbe } from './probe.ts';
 
-export interface ScanNode extends Primary {
-  probe: RedisProbe;
-}
+export type ScanNode = PrimaryProbe;
 
 export interface ScanSide {
   side: 'source' | 'target';
@@ -49,35 +47,24 @@ export const rowOf = (side: 'source' | 'target', row: string): string => `${side
 
 function scanSide(side: 'source' | 'target', endpoint: RedisEndpoint, name: string): ScanSide {
   const entry = redisProbe(side, endpoint, name);
-  const opened = [entry];
-  const open = (at: { host: string; port: number }): RedisProbe => {
-    if (at.host === endpoint.host && at.port === endpoint.port) return entry;
-    const probe = redisProbe(side, { ...endpoint, ...at }, name);
-    opened.push(probe);
-    return probe;
-  };
-  let topology: Promise<Topology> | undefined;
-  let nodes: Promise<ScanNode[]> | undefined;
-  const topologyOnce = () => (topology ??= topologyBy(entry));
-  const nodesOnce = () =>
-    (nodes ??= topologyOnce().then(
-      ({ primaries }) => primaries.map((primary) => ({ ...primary, probe: open(primary.at) })),
-      (error: unknown) => {
-        if (!(error instanceof CopyError)) throw error;
-        throw new CannotCheck(`the primaries of the ${side} are not known (see ${rowOf(side, '.cluster')})`);
-      },
-    ));
+  let known: Promise<Topology> | undefined;
+  const topology = () => (known ??= topologyBy(entry));
+  const nodes = primaryProbes(entry, name, () =>
+    topology().catch((error: unknown) => {
+      if (!(error instanceof CopyError)) throw error;
+      throw new CannotCheck(`the primaries of the ${side} are not known (see ${rowOf(side, '.cluster')})`);
+    }),
+  );
   return {
     side,
     entry,
-    topology: topologyOnce,
-    nodes: nodesOnce,
-    nodeOf: async (key) => {
-      const found = (await nodesOnce()).find(({ slots }) => inRanges(slots, slotOf(Buffer.from(key))));
-      if (!found) throw new CannotCheck(`no node of the ${side} has the slot of ${key}`);
-      return found;
+    topology,
+    nodes: nodes.all,
+    nodeOf: nodes.holding,
+    close: () => {
+      nodes.close();
+      entry.close();
     },
-    close: () => opened.forEach((probe) => probe.close()),
   };
 }
 

@@ -13,6 +13,7 @@ import {
 } from '../activities/redis/copy/switch-notifications.ts';
 import type { CopyCheckpoint, CopyOptions, CopySide } from '../activities/redis/copy/types.ts';
 import { compare } from '../activities/redis/compare/compare.ts';
+import { freePort } from '../sandbox/runtime/ports.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import { OURS, between, contents, fill, options, settled, stage, until } from './stage/redis-copy.ts';
 import { OPTIONS } from './redis-pair.ts';
@@ -445,4 +446,10 @@ test('notifications are switched on, and put back to what they were', async () =
   const told = await restoreNotifications({ ...input, nodes });
   expect(told.note).toContain('left alone: somebody set it to');
   expect(await setting()).toMatch(/^(El|lE)$/);
+
+  // A primary that died is no reason to leave the others on.
+  const gone = { ...nodes[0]!, at: { host: source.host, port: await freePort() } };
+  await switchOnNotifications({ ...input, nodes });
+  await expect(restoreNotifications({ ...input, nodes: [gone, ...nodes] })).rejects.toThrow();
+  expect(await setting()).toBe(old);
 });

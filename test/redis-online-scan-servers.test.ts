@@ -1,15 +1,17 @@
 /** `engine: scan` where a replica can't be had: clusters of three shards, TLS and ACL users, Valkey 9, several databases. */
+import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startMigration } from '../client/index.ts';
 import { freePort } from '../sandbox/runtime/ports.ts';
 import type { RedisServer } from '../sandbox/runtime/redis.ts';
 import { certificate } from './stage/certificate.ts';
 import { clusterOf, startCounting } from './stage/counting-app.ts';
-import { contents, fill, stage as servers, type Stage as Servers } from './stage/redis-copy.ts';
+import { clusterMode, contents, fill, stage as servers, type Stage as Servers } from './stage/redis-copy.ts';
 import { expectSwitched, openScene } from './stage/replicaof.ts';
 import { endFirstAttempt } from './stage/second-attempt.ts';
 import { Stage, atGate, isDone, until, untilStatus } from './stage/stage.ts';
 import { approvedToTheEnd } from './stage/to-the-end.ts';
+import { startTripwire } from './stage/tripwire.ts';
 
 const SECRETS = { SCAN_SOURCE: 'of-the-source-4f1b', SCAN_TARGET: 'of-the-target-77ce' };
 let stage: Stage;
@@ -78,6 +80,71 @@ test('a cluster of three shards to a cluster of two: aborted with the fence up, 
     new Map([...(await contents(...nodes))].filter(([name]) => !/^0 (count|gone):/.test(name)));
   expect(await standing(to)).toEqual(await standing(from));
   source.disconnect();
+});
+
+test('a node that becomes a primary between two tries of the attach is put back, too', async () => {
+  const bus = await freePort();
+  const [from, replica, target] = await Promise.all([
+    made.cluster('failing', 2),
+    made.server('failing-replica', { config: clusterMode(bus) }),
+    stage.redis(),
+  ]);
+  const [old] = from;
+  const nodes = [...from, replica];
+  const on = async <T>(server: RedisServer, ask: (redis: Redis) => Promise<T>) => {
+    const redis = server.connect();
+    return ask(redis).finally(() => redis.disconnect());
+  };
+  const settings = () =>
+    Promise.all(nodes.map((node) => on(node, async (r) => (await r.config('GET', 'notify-keyspace-events'))[1])));
+  await on(old!, (redis) => redis.call('CLUSTER', 'MEET', '127.0.0.1', replica.port, bus));
+  const oldId = String(await on(old!, (redis) => redis.call('CLUSTER', 'MYID')));
+  await until('they have met', () =>
+    on(replica, async (redis) => String(await redis.call('CLUSTER', 'NODES')).includes(`${oldId} 127.0.0.1`)),
+  );
+  await on(replica, (redis) => redis.call('CLUSTER', 'REPLICATE', oldId));
+  await until('it replicates', async () => (await on(replica, (r) => r.info())).includes('master_link_status:up'));
+  await on(replica, (redis) => redis.config('SET', 'notify-keyspace-events', 'Ex'));
+
+  const wire = await startTripwire(target.port);
+  stage.endLater(wire, () => wire.close());
+  const owner = 'cutover:copy:owner';
+  void wire.arm({
+    when: 'before',
+    match: (words) => words[0] === 'SET' && words[1] === owner.toUpperCase(),
+    action: async () => void (await on(target, (redis) => redis.set(owner, 'another 1'))),
+  });
+  const id = 'scan-failed-over';
+  await endFirstAttempt(stage.client, id);
+  const handle = await startMigration(stage.client, {
+    migration: {
+      kind: 'redis-online',
+      id,
+      engine: 'scan',
+      crashDetection: '2s',
+      source: { host: '127.0.0.1', port: from[1]!.port },
+      target: { host: '127.0.0.1', port: wire.port },
+      notifications: 'switch-on',
+      inSync: { interval: '100ms', readings: 2 },
+    } as never,
+  });
+  await untilStatus(handle, 'parked', (s) => s.operator?.step === 'attach');
+  await on(replica, (redis) => redis.call('CLUSTER', 'FAILOVER'));
+  await until('it is a primary for the others, too', () =>
+    on(from[1]!, async (redis) =>
+      ((await redis.call('CLUSTER', 'SLOTS')) as [number, number, [string, number]][]).some(
+        ([, , [, port]]) => port === replica.port,
+      ),
+    ),
+  );
+  await until('it is a primary', async () => (await on(replica, (r) => r.info('replication'))).includes('role:master'));
+  await on(target, (redis) => redis.del(owner));
+  await handle.retry({ by: 'test' });
+  await untilStatus(handle, 'attached', (s) => s.steps.find((step) => step.id === 'attach')?.state === 'done');
+  expect((await settings()).every((setting) => setting?.includes('K'))).toBe(true);
+  await handle.abort({ by: 'test' });
+  await untilStatus(handle, 'aborted', (s) => s.phase === 'aborted');
+  expect(await settings()).toEqual(['', '', 'xE']);
 });
 
 /** What redis.conf needs for TLS, with a certificate of its own. @param names as `openssl` wants them: DNS:…, IP:… */

@@ -159,15 +159,18 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
     if (migration.notifications !== 'switch-on') return;
     const given = { migrationId, source };
     const nodes = await act.quick.readNotifications.executeWithOptions({ summary: 'what they are set to' }, [given]);
-    // Where the step is tried again they are on by now: what they were set to before is what is armed already.
-    if (!run.isArmed(NOTIFICATIONS)) {
-      run.arm({
-        id: NOTIFICATIONS,
-        undo: 'restore-notifications',
-        arg: { nodes },
-        title: 'notify-keyspace-events on the source',
-      });
-    }
+    // Where the step is tried again they are on by now: what they were set to before is what is armed already. Only of a
+    // node that became a primary since is the reading of now the one to put back.
+    const armed = run.armed(NOTIFICATIONS)?.arg as { nodes: typeof nodes } | undefined;
+    const before = armed?.nodes ?? [];
+    const nameOf = ({ at }: (typeof nodes)[number]) => `${at.host}:${at.port}`;
+    const known = new Set(before.map(nameOf));
+    run.arm({
+      id: NOTIFICATIONS,
+      undo: 'restore-notifications',
+      arg: { nodes: [...before, ...nodes.filter((node) => !known.has(nameOf(node)))] },
+      title: 'notify-keyspace-events on the source',
+    });
     // Behind them, so that it is undone first: a follower that hears nothing any more would say that it fails.
     run.arm({ id: 'attach', undo: 'detach', arg: null, title: 'the copy to the target' });
     const { note } = await act.quick.switchOnNotifications.executeWithOptions({ summary: 'switch them on' }, [

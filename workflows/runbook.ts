@@ -186,13 +186,18 @@ export class Run {
     this.showJournal();
   }
 
+  /** What would be undone, where it was armed and not taken back. */
+  armed(id: string): JournalEntry | undefined {
+    return this.journal.find((entry) => entry.id === id);
+  }
+
   isArmed(id: string): boolean {
-    return this.journal.some((entry) => entry.id === id);
+    return this.armed(id) !== undefined;
   }
 
   /** Runs one undo now and takes it out of the journal. */
   async undoNow(id: string): Promise<void> {
-    const entry = this.journal.find((e) => e.id === id);
+    const entry = this.armed(id);
     if (!entry) return;
     await this.carryOut(entry);
     this.disarm(id);

@@ -59,13 +59,17 @@ export async function switchOnNotifications(
   return { note: `${SETTING} is ${input.nodes.map(({ wanted }) => wanted).join(', ')}` };
 }
 
-/** The undo. A setting that is no longer ours, because somebody changed it since, is left alone. Can run twice. */
+/**
+ * The undo. A setting that is no longer ours, because somebody changed it since, is left alone. Can run twice.
+ * @throws what the first node failed with that can't be reached; the others are put back all the same
+ */
 export async function restoreNotifications(
   input: NotificationInput & { nodes: NodeNotifications[] },
 ): Promise<{ note: string }> {
   const notes: string[] = [];
+  const failures: unknown[] = [];
   for (const { at, old, wanted } of input.nodes) {
-    const note = await withNode(input, at, async (redis) => {
+    const restored = withNode(input, at, async (redis) => {
       const now = await notificationSetting(redis);
       // Redis writes the flags in its own order, and all classes as A.
       const same = (a: string, b: string) => canonical(a) === canonical(b);
@@ -74,8 +78,12 @@ export async function restoreNotifications(
       await redis.config('SET', SETTING, old);
       return `put back to "${old}"`;
     });
-    notes.push(`${at.host}:${at.port} ${note}`);
+    await restored.then(
+      (note) => notes.push(`${at.host}:${at.port} ${note}`),
+      (error: unknown) => failures.push(error),
+    );
   }
+  if (failures.length > 0) throw failures[0];
   return { note: `${SETTING} on ${notes.join('; ')}` };
 }
 

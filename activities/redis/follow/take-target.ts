@@ -133,7 +133,7 @@ export async function letGoOfCopyTarget({
   const desk = await Desk.open(migration.target, migration.id, 'ask');
   try {
     if (!isOwn(await desk.owner(), migration.id)) {
-      return { note: 'the target was not taken by this migration: left alone', leftovers: [] };
+      return { note: 'nothing on the target is this migration’s: left alone', leftovers: [] };
     }
     await desk.claim(migration.id, CLOSED);
     await endCopiers(migration);

@@ -47,9 +47,9 @@ export async function largestSampled(probe: RedisProbe): Promise<SampledKeys> {
 async function sample(probe: RedisProbe, db: number, wanted: number, all: boolean): Promise<SizedKey[]> {
   return withRedis(probe.endpoint, { name: 'cutover:preflight', db }, async (redis) => {
     const keys = all ? await everyKey(redis) : await randomKeys(redis, wanted);
-    // A key that expired since has no size, and is none of the largest.
     const sizes = await Promise.all(keys.map((key) => redis.call('MEMORY', 'USAGE', key)));
-    return keys.map((key, i) => ({ key, bytes: Number(sizes[i] ?? 0) }));
+    // A key that expired since has no size, and is not there.
+    return keys.map((key, i) => ({ key, bytes: Number(sizes[i] ?? 0) })).filter(({ bytes }) => bytes > 0);
   }).catch((error: unknown) => {
     throw new CannotCheck(
       `keys of db${db} can't be sampled: ${error instanceof Error ? error.message : String(error)}`,

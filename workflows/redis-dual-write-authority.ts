@@ -1,5 +1,9 @@
 /** Who is the authority, and every change of it: what the runbook of `redis-dual-write` does with the control key. */
 import type { MigrationInput } from '../spec/contract.ts';
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { DualCompareResult } from '../activities/redis/dual-write/compare-rounds.ts';
+import type { DualProcesses } from '../activities/redis/dual-write/session.ts';
+import { ErrorType } from '../spec/errors.ts';
 import type { RedisDualWrite } from '../spec/kind-redis-dual-write.ts';
 import { activityProxies, criticalOptions } from './activity-options.ts';
 import type { CriticalSection, Outcome } from './critical-section.ts';
@@ -33,6 +37,24 @@ export class DualAuthority {
   /** The epoch that this migration has set last. A later one in the control key is somebody else's. */
   epoch(run: Run): number {
     return (run.status.report['dual'] as KnownPhase | undefined)?.epoch ?? 0;
+  }
+
+  /** The processes that were found equal last; undefined where a version before 2026-11-22 compared. */
+  compared(run: Run): DualProcesses | undefined {
+    return (run.status.report['compare'] as DualCompareResult | undefined)?.processes;
+  }
+
+  /** Compares and repairs until nothing differs. @throws cutover.Differs */
+  async compare(run: Run, authority: 'source' | 'target' = 'source'): Promise<DualCompareResult> {
+    const { migration } = this;
+    const result = await this.act.copy.compareDual.executeWithOptions({ summary: 'compare and repair' }, [
+      { migration, epoch: this.epoch(run), ...(authority === 'source' ? {} : { authority }) },
+    ]);
+    run.board.update((status) => {
+      status.report['compare'] = result;
+    });
+    if (!result.equal) throw stillDiffers(result, migration.id);
+    return result;
   }
 
   private know(run: Run, { epoch, phase }: KnownPhase): void {
@@ -78,7 +100,7 @@ export class DualAuthority {
         const result = await section.phase('hold and drain', hold + drain, () =>
           this.act.quick.holdDual.executeWithOptions(
             { ...criticalOptions(this.input, hold + drain + SLACK_MS), summary: 'hold writes, drain what was touched' },
-            [{ migration, epoch: this.epoch(run), commitMs: COMMIT_MS }],
+            [{ migration, epoch: this.epoch(run), commitMs: COMMIT_MS, ...this.comparedInput(run) }],
           ),
         );
         section.attempt.fencedAt = result.fencedAt;
@@ -114,20 +136,35 @@ export class DualAuthority {
   async stepBack(run: Run): Promise<{ note: string }> {
     const { hold, drain } = this.migration.cutover.budgets;
     const budget = hold + drain + SLACK_MS;
-    const { note, ...known } = await this.act.quick.stepBackDual.executeWithOptions(
-      {
-        ...criticalOptions(this.input, budget),
-        scheduleToCloseTimeout: 3 * budget,
-        summary: 'hold writes, bring the source up to date, phase both',
-      },
-      [{ migration: this.migration, commitMs: COMMIT_MS }],
-    );
+    const step = () =>
+      this.act.quick.stepBackDual.executeWithOptions(
+        {
+          ...criticalOptions(this.input, budget),
+          scheduleToCloseTimeout: 3 * budget,
+          summary: 'hold writes, bring the source up to date, phase both',
+        },
+        [{ migration: this.migration, epoch: this.epoch(run), commitMs: COMMIT_MS, ...this.comparedInput(run) }],
+      );
+    let { note, compareFirst, ...known } = await step();
+    if (compareFirst) {
+      // The source has restarted or failed over since: what it lacks is in no journal, and takes longer than a hold may.
+      run.board.warn(`before stepping back, the source is compared with the target: ${note}`);
+      this.know(run, known);
+      await this.compare(run, 'target');
+      ({ note, compareFirst, ...known } = await step());
+      if (compareFirst) throw notComparable(note);
+    }
     this.know(run, known);
     run.opened();
     run.board.update((status) => {
       status.phase = 'aborting';
     });
     return { note };
+  }
+
+  private comparedInput(run: Run): { compared?: DualProcesses } {
+    const compared = this.compared(run);
+    return compared ? { compared } : {};
   }
 
   async sourceOnly(run: Run): Promise<{ note: string }> {
@@ -146,3 +183,24 @@ export class DualAuthority {
     this.know(run, known);
   }
 }
+
+function stillDiffers(result: DualCompareResult, id: string): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: ErrorType.differs,
+    nonRetryable: true,
+    message: `${result.rounds} rounds of comparing and repairing found differences again and again, ${result.lastDiffering} of ${result.keys} keys in the last one: something writes past the library`,
+    details: [
+      {
+        remedy: `see examples of the keys: cutover report ${id}; find who writes them without cutover/dual-write (CLIENT LIST), then retry`,
+      },
+    ],
+  });
+}
+
+const notComparable = (why: string): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: ErrorType.differs,
+    nonRetryable: true,
+    message: why,
+    details: [{ remedy: 'it changed again while it was compared: see that it stays up, then retry' }],
+  });

@@ -4,12 +4,11 @@
  * runbook sets in a key on the source; who is the authority, and what makes it safe, is in docs/redis-dual-write.md.
  */
 import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
-import type { DualCompareResult } from '../activities/redis/dual-write/compare-rounds.ts';
 import type { DualReading } from '../activities/redis/dual-write/tend.ts';
 import type { MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
 import type { RedisDualWrite } from '../spec/kind-redis-dual-write.ts';
-import { redisCopy } from '../spec/redis-copy.ts';
+import { redisCopy, type CopyRedisResult } from '../spec/redis-copy.ts';
 import type { MigrationStatus } from '../spec/status.ts';
 import { activityProxies } from './activity-options.ts';
 import { critical } from './critical-section.ts';
@@ -38,6 +37,8 @@ class RedisDualWriteRunbook {
   readonly authority: DualAuthority;
   private readonly migration: RedisDualWrite;
   private readonly act: ReturnType<typeof activityProxies>;
+  /** A side is another process than the one that was compared. */
+  private compareDue = false;
 
   constructor(input: MigrationInput<RedisDualWrite>) {
     this.migration = input.migration;
@@ -78,19 +79,22 @@ class RedisDualWriteRunbook {
   }
 
   private async backfill(run: Run): Promise<void> {
+    await run.step(
+      'backfill',
+      () => this.copy(run),
+      ({ totals }) => `${totals.copied} keys copied, ${totals.kept} were there already`,
+    );
+  }
+
+  private copy(run: Run): Promise<CopyRedisResult> {
     const { id: migrationId, source, target, backfill } = this.migration;
     // Keys that the application has written meanwhile are newer than what is read here; theirs stay. It writes to the
     // target by now, so that is not empty; whether it was before has been checked by the preflight.
     const copy = { ...redisCopy.parse({}), ...backfill, allowNonEmptyTarget: true };
-    await run.step(
-      'backfill',
-      () =>
-        this.whileTended(run, () =>
-          this.act.copy.copyRedis.executeWithOptions({ summary: 'copy what was there before' }, [
-            { migrationId, source, target, mode: 'keep', copy },
-          ]),
-        ),
-      ({ totals }) => `${totals.copied} keys copied, ${totals.kept} were there already`,
+    return this.whileTended(run, () =>
+      this.act.copy.copyRedis.executeWithOptions({ summary: 'copy what was there before' }, [
+        { migrationId, source, target, mode: 'keep', copy },
+      ]),
     );
   }
 
@@ -115,16 +119,7 @@ class RedisDualWriteRunbook {
   private async compare(run: Run): Promise<void> {
     await run.step(
       'compare',
-      async () => {
-        const result = await this.act.copy.compareDual.executeWithOptions({ summary: 'compare and repair' }, [
-          { migration: this.migration, epoch: this.authority.epoch(run) },
-        ]);
-        run.board.update((status) => {
-          status.report['compare'] = result;
-        });
-        if (!result.equal) throw stillDiffers(result, this.migration.id);
-        return result;
-      },
+      () => this.authority.compare(run),
       ({ rounds, keys, repaired }) =>
         `${keys} keys are equal, ${rounds} rounds; ${repaired} keys were repaired, those touched meanwhile among them`,
     );
@@ -134,11 +129,25 @@ class RedisDualWriteRunbook {
     await gate<DualReading>(run, 'approve-reads', {
       title: 'Read from the target, and write it first?',
       opens: this.migration.cutover.gate,
-      watch: (last) => this.tend(run, 'source', last),
+      watch: async (last) => {
+        const reading = await this.tend(run, 'source', last);
+        this.compareDue = reading.compareAgain ?? false;
+        if (this.compareDue) throw notCompared(reading);
+        return reading;
+      },
+      beforeRetry: async () => {
+        if (!this.compareDue) return;
+        await run.interruptible(async () => {
+          await this.copy(run);
+          await this.authority.compare(run);
+        });
+        this.compareDue = false;
+      },
     });
   }
 
   private tend(run: Run, authority: 'source' | 'target', last?: DualReading, until?: number): Promise<DualReading> {
+    const compared = this.authority.compared(run);
     return this.act.wait.tendDual.executeWithOptions(
       { summary: `instances, and what is touched on the ${authority}` },
       [
@@ -148,6 +157,7 @@ class RedisDualWriteRunbook {
           epoch: this.authority.epoch(run),
           ...(last ? { last } : {}),
           ...(until === undefined ? {} : { until }),
+          ...(authority === 'source' && compared ? { compared } : {}),
         },
       ],
     );
@@ -240,15 +250,11 @@ class RedisDualWriteRunbook {
   }
 }
 
-function stillDiffers(result: DualCompareResult, id: string): ApplicationFailure {
+function notCompared({ notReady }: DualReading): ApplicationFailure {
   return ApplicationFailure.create({
     type: ErrorType.differs,
     nonRetryable: true,
-    message: `${result.rounds} rounds of comparing and repairing found differences again and again, ${result.lastDiffering} of ${result.keys} keys in the last one: something writes past the library`,
-    details: [
-      {
-        remedy: `see examples of the keys: cutover report ${id}; find who writes them without cutover/dual-write (CLIENT LIST), then retry`,
-      },
-    ],
+    message: notReady ?? 'the sides are not those that were compared',
+    details: [{ remedy: 'retry: what is missing is copied, everything is compared, and the gate opens again' }],
   });
 }

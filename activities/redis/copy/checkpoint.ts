@@ -13,9 +13,9 @@ export function optionsDigest({ databases, ignore, mode }: CopyOptions): string 
     .slice(0, 16);
 }
 
-/** Digest of the processes that hold the target's keys. */
-export function targetsOf(target: Target): string {
-  const processes = target.servers.map(({ runId }) => runId).toSorted();
+/** Digest of the processes that hold a side's keys. */
+export function processesOf(side: Target): string {
+  const processes = side.servers.map(({ runId }) => runId).toSorted();
   return createHash('sha1').update(processes.join()).digest('hex').slice(0, 16);
 }
 
@@ -35,7 +35,7 @@ export function usable(
     note('begun anew: the checkpoint was made with other options');
     return undefined;
   }
-  if (checkpoint.targets !== targetsOf(target)) {
+  if (checkpoint.targets !== processesOf(target)) {
     note('begun anew: the target is another process than before, and may have lost what was copied');
     return { ...checkpoint, nodes: [] };
   }

@@ -2,7 +2,7 @@
 import type { CopyRedisResult } from '../../../spec/redis-copy.ts';
 import { matcher } from '../compare/key-names.ts';
 import { ALWAYS_IGNORED } from '../compare/types.ts';
-import { checkOptions, optionsDigest, targetsOf, usable } from './checkpoint.ts';
+import { checkOptions, optionsDigest, processesOf, usable } from './checkpoint.ts';
 import { Copier } from './copier.ts';
 import { stateOf } from './copy-state.ts';
 import { drain } from './drain.ts';
@@ -178,7 +178,7 @@ export class CopySession {
     return {
       version: 1,
       options: optionsDigest(this.#options),
-      targets: this.#target ? targetsOf(this.#target) : '',
+      targets: this.#target ? processesOf(this.#target) : '',
       nodes: this.#scans.map((scan) => scan.checkpoint()),
       totals: this.state().totals,
       elapsedMs: this.#elapsedMs(),

@@ -4,7 +4,7 @@
  * and is repaired from there, so that there is one place that writes and one rule for when it may.
  */
 import { Context } from '@temporalio/activity';
-import { journalAgeMs } from '../../../spec/dual-write.ts';
+import { journalAgeMs, type DualSide } from '../../../spec/dual-write.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { beat, lastBeat } from '../../beat.ts';
 import { matcher, printable } from '../compare/key-names.ts';
@@ -18,7 +18,7 @@ import { withControl, type ControlKey } from './control.ts';
 import { differencesOf } from './differences.ts';
 import { dualFailure } from './failure.ts';
 import { feedJournal, journalSize, notTouched, repairTouched } from './journal.ts';
-import { DualSession } from './session.ts';
+import { changedSince, DualSession, type DualProcesses } from './session.ts';
 
 export interface DualCompareResult {
   /** The last rounds, as many as the file asks for, found nothing. */
@@ -32,6 +32,8 @@ export interface DualCompareResult {
   repaired: number;
   /** Names of keys that differed, at most 20, newest last. */
   examples: { db: number; key: string }[];
+  /** That were compared. Of versions before 2026-11-22 there are none. */
+  processes?: DualProcesses;
   notes: string[];
 }
 
@@ -43,18 +45,23 @@ const SCAN_COUNT = 500;
 const LOOK_AGAIN_MS = 300;
 const REPAIR_EVERY_MS = 250;
 
-/** @throws cutover.NotOurs, cutover.Unreachable and cutover.Busy (retried from the last round), cutover.Invalid */
+/**
+ * @param input.authority whose keys are right; default: the source's
+ * @throws cutover.NotOurs, cutover.Unreachable and cutover.Busy (retried from the last round), cutover.Invalid
+ */
 export async function compareDual({
   migration,
   epoch,
+  authority = 'source',
 }: {
   migration: RedisDualWrite;
   epoch: number;
+  authority?: DualSide;
 }): Promise<DualCompareResult> {
   const signal = Context.current().cancellationSignal;
   try {
     return await withControl(migration, async (key) => {
-      const session = await DualSession.open(migration, 'source', signal);
+      const session = await DualSession.open(migration, authority, signal);
       try {
         return await session.during(() => new Rounds(key, session, epoch).run());
       } finally {
@@ -85,7 +92,13 @@ class Rounds {
     const keysPerSecond = this.#migration.compare.maxKeysPerSecond;
     this.#pace = new Pace({ keysPerSecond, bytesPerSecond: undefined }, session);
     const before = lastBeat<{ rounds?: Progressing }>()?.checkpoint?.rounds;
-    this.#now = before ?? { inARow: 0, rounds: 0, keys: 0, lastDiffering: 0, repaired: 0, examples: [] };
+    const processes = session.processes();
+    this.#now = {
+      ...(before ?? { inARow: 0, rounds: 0, keys: 0, lastDiffering: 0, repaired: 0, examples: [] }),
+      processes,
+    };
+    // What was equal with another process is not known of this one.
+    if (changedSince(before?.processes, processes, ['source', 'target'])) this.#now.inARow = 0;
   }
 
   async run(): Promise<DualCompareResult> {

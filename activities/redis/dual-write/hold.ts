@@ -9,6 +9,7 @@ import {
   holdOver,
   otherSide,
   type DualControl,
+  type DualSide,
   type HoldFrom,
 } from '../../../spec/dual-write.ts';
 import { ErrorType } from '../../../spec/errors.ts';
@@ -18,13 +19,19 @@ import { acksWithin } from './acks.ts';
 import type { ControlKey } from './control.ts';
 import { endConnections, readInstances } from './instances.ts';
 import { journalSize, repairTouched } from './journal.ts';
-import { DualSession } from './session.ts';
+import { changedSince, DualSession, type DualProcesses } from './session.ts';
 
 export interface HoldBudgets {
   hold: number;
   drain: number;
   /** For the last change, after the reads were turned. */
   commitMs: number;
+}
+
+/** What has to be as it was when both sides were found equal. */
+export interface Compared {
+  processes: DualProcesses | undefined;
+  sides: readonly DualSide[];
 }
 
 export interface Held {
@@ -37,12 +44,14 @@ export interface Held {
 /**
  * Holds all writes, brings the other side up to date, and turns the reads. What is left to do is the one change of phase.
  * @param from the control as it is: the phase to move from, or a hold of it that an earlier attempt left
- * @throws cutover.Deadline and whatever stood in the way, after the hold was released
+ * @throws cutover.Differs, before anything is held, where a side is not what was compared; cutover.Deadline and whatever
+ *   stood in the way, after the hold was released
  */
 export async function holdAndDrain(
   key: ControlKey,
   from: DualControl,
   budgets: HoldBudgets,
+  compared: Compared,
   signal: AbortSignal | undefined,
 ): Promise<Held> {
   const { migration } = key;
@@ -51,6 +60,10 @@ export async function holdAndDrain(
   // Opened before: connecting is no part of the pause. It also ends a repair that was under way.
   const session = await DualSession.open(migration, authority, signal);
   try {
+    const changed = changedSince(compared.processes, session.processes(), compared.sides);
+    if (changed) {
+      throw permanent(ErrorType.differs, changed, { remedy: 'everything has to be copied and compared again' });
+    }
     const heldAt = Date.now();
     const began = performance.now();
     let control = await raise(key, from, holdFrom, budgets);
@@ -62,6 +75,8 @@ export async function holdAndDrain(
       control = await key.change(control, { ...holdFields(control), reads: otherSide(authority) });
       await acksWithin(key, control, Math.max(1, began + budgets.hold + budgets.drain - performance.now()), signal);
       await requireEmpty(session, migration.id);
+      // The other side was last asked before the instances acknowledged where they read: it must not have gone since.
+      await session.settle();
       return {
         control,
         heldAt,
@@ -113,11 +128,7 @@ async function quieten(key: ControlKey, session: DualSession): Promise<void> {
     // Reads go on at the authority; the other side has nothing under way that somebody waits for.
     side === session.authoritySide ? !alive.has(name) : !healthy.has(name),
   );
-  for (const server of [...session.authority.servers, ...session.other.servers]) {
-    const redis = await server.db(0);
-    await redis.ping();
-    await redis.ping();
-  }
+  await session.settle();
 }
 
 const PAUSE_MS = 20;

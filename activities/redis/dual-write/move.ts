@@ -1,7 +1,7 @@
 /** The critical section of a dual write as activities: hold, commit, judge, release, and stepping back. */
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import { authorityOf } from '../../../spec/dual-write.ts';
+import { authorityOf, dualKeys, type DualControl } from '../../../spec/dual-write.ts';
 import { ErrorType } from '../../../spec/errors.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import type { PhaseTiming } from '../../../spec/status.ts';
@@ -9,15 +9,18 @@ import { permanent } from '../../errors.ts';
 import { requireEpoch } from './acks.ts';
 import { withControl } from './control.ts';
 import { dualFailure } from './failure.ts';
-import { holdAndDrain, releaseHold } from './hold.ts';
+import { holdAndDrain, releaseHold, type Compared } from './hold.ts';
 import { copyPhase } from './target-copy.ts';
 import { phaseNow, targetIsRight, type PhaseNow } from './phases.ts';
+import { changedSince, DualSession, type DualProcesses } from './session.ts';
 
 export interface HoldInput {
   migration: RedisDualWrite;
   /** Set by this migration, with phase both. */
   epoch: number;
   commitMs: number;
+  /** The processes that were found equal. */
+  compared?: DualProcesses;
 }
 
 export interface HoldResult {
@@ -30,9 +33,10 @@ export interface HoldResult {
 
 /**
  * Holds the writes, drains, and turns the reads; releases the hold where it fails.
- * @throws cutover.Deadline for a budget, and where an earlier attempt had held writes already
+ * @throws cutover.Deadline for a budget, and where an earlier attempt had held writes already; cutover.Differs where a side
+ *   is not what was compared
  */
-export async function holdDual({ migration, epoch, commitMs }: HoldInput): Promise<HoldResult> {
+export async function holdDual({ migration, epoch, commitMs, compared }: HoldInput): Promise<HoldResult> {
   return withControl(migration, async (key) => {
     const { control } = await key.read();
     // Not begun anew: writes have waited for long enough.
@@ -45,7 +49,8 @@ export async function holdDual({ migration, epoch, commitMs }: HoldInput): Promi
     requireEpoch(control, epoch);
     const budgets = { ...migration.cutover.budgets, commitMs };
     const signal = Context.current().cancellationSignal;
-    const held = await holdAndDrain(key, control, budgets, signal).catch(async (error: unknown) => {
+    const both: Compared = { processes: compared, sides: ['source', 'target'] };
+    const held = await holdAndDrain(key, control, budgets, both, signal).catch(async (error: unknown) => {
       const failure = dualFailure(error);
       const { control: now } = await key.read();
       // Writes have waited once. Another attempt would find another epoch, and could not say why.
@@ -118,29 +123,70 @@ export async function releaseDual({ migration }: { migration: RedisDualWrite }):
   });
 }
 
+export interface SteppedBack extends PhaseNow {
+  note: string;
+  /** Nothing was changed: the source is another process than the one that was compared, and has to be compared first. */
+  compareFirst?: boolean;
+}
+
 /**
  * Makes the source the authority again: holds the writes, brings the source up to date from the target, phase both.
- * @throws cutover.Invalid where the source is off: what the target took since is not on it
+ * @param input.epoch what this migration has set last; none is known of a run of an earlier version
+ * @param input.compared the processes that were found equal
+ * @throws cutover.Invalid where the source is off: what the target took since is not on it; cutover.NotOurs where the source
+ *   has lost what was set
  */
 export async function stepBackDual({
   migration,
+  epoch,
   commitMs,
+  compared,
 }: {
   migration: RedisDualWrite;
+  epoch?: number;
   commitMs: number;
-}): Promise<PhaseNow & { note: string }> {
+  compared?: DualProcesses;
+}): Promise<SteppedBack> {
   return withControl(migration, async (key) => {
     const found = await releaseHold(key);
     if (authorityOf(found) === 'source') {
+      if (epoch !== undefined && found.epoch < epoch) throw lostChange(migration.id, found, epoch);
       await copyPhase(migration, undefined);
       return { ...phaseNow(found), note: 'the source is the authority' };
     }
     if (found.phase === 'target') throw targetIsRight(found);
     const budgets = { ...migration.cutover.budgets, commitMs };
     const signal = Context.current().cancellationSignal;
-    const { control } = await asOurs(() => holdAndDrain(key, found, budgets, signal));
-    const now = await key.change(control, { phase: 'both', reads: 'source' });
-    await copyPhase(migration, undefined);
-    return { ...phaseNow(now), note: 'the source was brought up to date, and is the authority again' };
+    return asOurs(async () => {
+      const why = await changedSource(migration, compared, signal);
+      if (why) return { ...phaseNow(found), note: why, compareFirst: true };
+      const { control } = await holdAndDrain(key, found, budgets, { processes: compared, sides: ['source'] }, signal);
+      const now = await key.change(control, { phase: 'both', reads: 'source' });
+      await copyPhase(migration, undefined);
+      return { ...phaseNow(now), note: 'the source was brought up to date, and is the authority again' };
+    });
   });
 }
+
+async function changedSource(
+  migration: RedisDualWrite,
+  compared: DualProcesses | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const session = await DualSession.open(migration, 'target', signal);
+  try {
+    return changedSince(compared, session.processes(), ['source']);
+  } finally {
+    session.close();
+  }
+}
+
+/** A failover to a replica that had not heard of the change: what the target took meanwhile is named in its journal alone. */
+const lostChange = (id: string, { phase, epoch }: DualControl, known: number) =>
+  permanent(
+    ErrorType.notOurs,
+    `the source has lost the change of phase (it says ${phase}, epoch ${epoch}; epoch ${known} was set): the target may have acknowledged writes that the source lacks`,
+    {
+      remedy: `they are named in the journal on the target (ZRANGE ${dualKeys(id).touched} 0 -1, in each database): bring those over that the source lacks, then skip; nothing was removed`,
+    },
+  );

@@ -3,6 +3,7 @@ import type { DualSide } from '../../../spec/dual-write.ts';
 import { otherSide } from '../../../spec/dual-write.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { redisCopy } from '../../../spec/redis-copy.ts';
+import { processesOf } from '../copy/checkpoint.ts';
 import { Copier } from '../copy/copier.ts';
 import { connectionsOf } from '../copy/copy-activity.ts';
 import { openSide, topologyNow } from '../copy/open-side.ts';
@@ -108,10 +109,42 @@ export class DualSession {
     }
   }
 
+  /** Its connections never reconnect: as long as one answers, it is with this process. */
+  processes(): DualProcesses {
+    const [here, there] = [processesOf(this.authority), processesOf(this.other)];
+    return this.authoritySide === 'source' ? { source: here, target: there } : { source: there, target: here };
+  }
+
+  /** Each server of both sides answers twice: what was sent to it before has ended, and it is the process it was. */
+  async settle(): Promise<void> {
+    for (const server of [...this.authority.servers, ...this.other.servers]) {
+      const redis = await server.db(0);
+      await redis.ping();
+      await redis.ping();
+    }
+  }
+
   close(): void {
     this.copier.close();
     this.#stop.now(new Error('the session has ended'));
   }
+}
+
+/** Digests of the processes that held the keys when both sides were found equal. */
+export type DualProcesses = Record<DualSide, string>;
+
+/**
+ * What a restart, a failover or an emptied node has lost is in no journal: only another look at all keys finds it.
+ * @returns why what was compared says nothing any more of this side; undefined where it does, or nothing is known of it
+ */
+export function changedSince(
+  compared: DualProcesses | undefined,
+  now: DualProcesses,
+  sides: readonly DualSide[],
+): string | undefined {
+  const changed = compared === undefined ? [] : sides.filter((side) => compared[side] !== now[side]);
+  if (changed.length === 0) return undefined;
+  return `the ${changed.join(' and the ')} is not the process any more that was compared (restarted, failed over, or a node was added), and may lack what was written before`;
 }
 
 interface Opened {

@@ -15,7 +15,7 @@ import { ControlKey } from './control.ts';
 import { dualFailure } from './failure.ts';
 import { judgeInstances, notAllThere, readInstances, retireGone } from './instances.ts';
 import { journalSize, repairTouched } from './journal.ts';
-import { DualSession } from './session.ts';
+import { changedSince, DualSession, type DualProcesses } from './session.ts';
 
 export interface TendInput {
   migration: RedisDualWrite;
@@ -23,6 +23,8 @@ export interface TendInput {
   /** The epoch that this migration has set. */
   epoch: number;
   last?: DualReading;
+  /** The processes that were found equal; where one is another by now, the reading says so. */
+  compared?: DualProcesses;
   /** Epoch ms, by the worker's clock: it goes on until then, whatever changes. */
   until?: number;
   /** Beside a copy: it goes on until it is cancelled, and leaves the progress to the copy. */
@@ -35,6 +37,8 @@ export interface DualReading {
   notReady?: string;
   /** What kind of reason it is; a material change where it is another. */
   cause?: string;
+  /** Waiting mends nothing: everything has to be copied and compared again. */
+  compareAgain?: boolean;
   instances: number;
   /** Touched keys that are not yet known to be equal though nothing can be under way for them. */
   backlog: number;
@@ -127,7 +131,7 @@ class Tending {
   }
 
   async read(repaired: number): Promise<DualReading> {
-    const { migration, until } = this.#input;
+    const { migration, until, compared } = this.#input;
     return this.#session.during(async () => {
       const { control, nowMs } = await this.#key.read();
       const gone = await retireGone(this.#key, control, nowMs);
@@ -138,14 +142,16 @@ class Tending {
         old > migration.maxBacklog
           ? `${old} touched keys are not known to be equal yet, ${migration.maxBacklog} are allowed`
           : undefined;
-      const notReady = lacking ?? long;
-      const cause =
-        lacking === undefined ? long && 'backlog' : `instances ${judged.missing.map(({ name }) => name).join(' ')}`;
+      const changed = changedSince(compared, this.#session.processes(), ['source', 'target']);
+      const notReady = changed ?? lacking ?? long;
+      const missing = lacking && `instances ${judged.missing.map(({ name }) => name).join(' ')}`;
+      const cause = (changed && 'processes') ?? missing ?? (long && 'backlog');
       const ended = gone.length > 0 ? `; taken for gone: ${gone.join(', ')}` : '';
       return {
         ready: notReady === undefined,
         ...(notReady === undefined ? {} : { notReady }),
         ...(cause === undefined ? {} : { cause }),
+        ...(changed === undefined ? {} : { compareAgain: true }),
         instances: judged.following,
         backlog: old,
         progress: {

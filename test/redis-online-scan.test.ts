@@ -226,6 +226,49 @@ test('a source that is restarted under the fence: it is not switched, and the ne
   await expectSwitched(scene, await approvedToTheEnd(scene.handle));
 });
 
+const isCanary = (words: string[]) => words.some((word) => word.startsWith('CUTOVER:CANARY'));
+const liftsFence = (words: string[]) => setsFence(words) && words[3] === '0';
+
+test('a target that refuses the canary: the source takes writes again, and the next approval succeeds', async () => {
+  const scene = await openScan({ id: 'scan-canary' });
+  const memory = (max: string) => withRedis(scene.target, (redis) => redis.config('SET', 'maxmemory', max));
+  const refuses = scene.targetWire.arm({
+    when: 'before',
+    match: isCanary,
+    action: async () => void (await memory('1')),
+  });
+  await approveAtGate(scene);
+  await refuses;
+  await scene.sourceWire.arm({ when: 'before', match: liftsFence, action: async () => void (await memory('0')) });
+  const back = await untilStatus(scene.handle, 'undone', (s) => s.cutovers[0]?.outcome === 'undone');
+  expect(back.cutovers[0]?.reason).toContain('EXECABORT');
+  await expectSwitched(scene, await approvedToTheEnd(scene.handle));
+});
+
+test('a source that loses the fence between the section and the hooks: nothing is sent, and an abort goes back', async () => {
+  const scene = await openScan({ id: 'scan-late-restart' });
+  const restarted = scene.targetWire.arm({
+    when: 'before',
+    match: isCanary,
+    action: async () =>
+      void (await withRedis(scene.source, (redis) => redis.config('SET', 'min-replicas-to-write', '0'))),
+  });
+  await approveAtGate(scene);
+  await restarted;
+  const parked = await untilStatus(scene.handle, 'parked', (s) => s.operator?.step === 'switch');
+  expect(parked.operator).toMatchObject({
+    reason: expect.stringContaining('the fence on the source did not hold'),
+    remedy: expect.stringContaining('Abort, and start again'),
+    choices: expect.arrayContaining(['abort']),
+  });
+  await scene.handle.abort({ by: 'test' });
+  const aborted = await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+  expect(aborted.cutovers[0]).toMatchObject({ outcome: 'undone', reason: 'aborted by test' });
+  expect(aborted.fence.state).toBe('lifted');
+  expect(await ours(scene.target)).toEqual([]);
+  await expectBackOnSource(scene);
+});
+
 test('notifications that are off, and must not be switched on: refused before anything is touched', async () => {
   const scene = await openScan({ id: 'scan-off', more: { notifications: 'required' } });
   const parked = await untilStatus(scene.handle, 'parked', (s) => s.phase === 'needs-operator');

@@ -74,7 +74,8 @@ export class Section {
   }
 }
 
-const FENCE = 'fence';
+/** The journal's entry for it. */
+export const FENCE = 'fence';
 const LOOK_AGAIN = '1m';
 
 /** @returns true where the target is the primary now; false where everything is as it was before, at the gate. */

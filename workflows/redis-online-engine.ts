@@ -26,6 +26,11 @@ export interface RedisOnlineEngine {
   readonly catchesUp?: boolean;
   /** One pass through the critical section. `hooks` tells how far they are, and is told. */
   section(run: Run, attached: Attached, cutover: number, hooks: HookList): CriticalSection;
+  /**
+   * Of an engine that promotes nothing: until the hooks begin, everything can be undone. Makes sure, right before them, that
+   * nobody has written past the fence meanwhile.
+   */
+  beforeHooks?(run: Run): Promise<void>;
   /** After the soak: what the engine still has to tidy up. */
   tidyUp?(attached: Attached, run: Run): Promise<void>;
   /** Ends what it has under way beside the steps, before the history is cut; it is begun again after it. */

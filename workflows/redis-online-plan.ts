@@ -126,7 +126,7 @@ function cutoverSteps(migration: RedisOnline): PlannedStep[] {
 function criticalText(engine: RedisOnline['engine'], phases: string): Pick<PlannedStep, 'title' | 'undo' | 'warning'> {
   if (engine === 'scan') {
     return {
-      title: `Critical section: fence every primary of the source, drain, end the copy (budgets: ${phases})`,
+      title: `Critical section: fence every primary of the source, drain, end the copy, canary (budgets: ${phases})`,
       undo: 'the fence is lifted and the source takes writes again; the copy is gone on with',
       warning:
         'writes are refused from here until the switch; once an application writes to the target there is no way back',

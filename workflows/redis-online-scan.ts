@@ -16,6 +16,8 @@ import type { Run } from './runbook.ts';
 
 const SLACK_MS = 15_000;
 const NOTIFICATIONS = 'notifications';
+/** `patched`: the canary is a part of the section, and an abort undoes everything until the hooks begin. */
+export const BACK_UNTIL_HOOKS = 'back-until-hooks';
 
 export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): RedisOnlineEngine {
   const act = activityProxies(input);
@@ -24,6 +26,8 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
   let follower: Beside | undefined;
   let claim = '';
   let claims = 0;
+  /** Of the cutover under way: what has to hold until the hooks begin. */
+  let closing: { fence: DrainedCopy['fence']; generation: number } | undefined;
 
   /** Takes the target and begins to follow; what is there from before is compared first. */
   const begin = async (again: boolean): Promise<Beside> => {
@@ -127,6 +131,7 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
         },
         async commit(section) {
           const { fence, generation } = drained!;
+          closing = { fence, generation };
           await section.phase('complete', budgets.complete, async () =>
             act.quick.closeCopy.executeWithOptions(
               {
@@ -136,6 +141,15 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
               [{ migration, fence, generation }],
             ),
           );
+          if (!patched(BACK_UNTIL_HOOKS)) return;
+          // In here, where it is undone if it fails: a target that died meanwhile must not leave the source fenced.
+          await section.phase('canary', budgets.canary, async () =>
+            act.quick.canaryOnTarget.executeWithOptions(
+              { ...criticalOptions(input, budgets.canary + SLACK_MS), summary: 'canary' },
+              [{ migrationId, target }],
+            ),
+          );
+          run.complete('canary', null, 'done inside the critical section');
         },
         // Whatever came of the call: no application was sent to the target, and its copy can be gone on with.
         outcome: async (): Promise<Outcome> => ({
@@ -144,6 +158,13 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
         }),
         giveUp: async () => {},
       };
+    },
+
+    async beforeHooks() {
+      // A source that restarted since has forgotten the fence, and what it has taken is nowhere else.
+      await act.quick.closeCopy.executeWithOptions({ summary: 'the fence still stands' }, [
+        { migration, ...closing!, sendingNow: true },
+      ]);
     },
 
     async tidyUp(_attached, run) {

@@ -10,7 +10,7 @@ import type { RedisOnline } from '../spec/kind-redis-online.ts';
 import { syncProgress, type SyncState } from '../spec/redis-sync.ts';
 import type { MigrationStatus } from '../spec/status.ts';
 import { activityProxies } from './activity-options.ts';
-import { critical } from './critical-section.ts';
+import { critical, FENCE } from './critical-section.ts';
 import { reasonOf } from './failure-reason.ts';
 import { gate } from './gate.ts';
 import { HookList } from './hook-list.ts';
@@ -20,7 +20,7 @@ import { preflightStep, requireStillReady } from './preflight-passed.ts';
 import { redisOnlinePlan } from './redis-online-plan.ts';
 import { replicaOfEngine } from './redis-online-replicaof.ts';
 import { hooksRun } from './run-identity.ts';
-import { scanEngine } from './redis-online-scan.ts';
+import { BACK_UNTIL_HOOKS, scanEngine } from './redis-online-scan.ts';
 import { conduct, type Run } from './runbook.ts';
 
 // At the gate nothing is urgent; what matters there is that a thousand waiting migrations stay cheap.
@@ -34,7 +34,7 @@ export async function redisOnline(input: MigrationInput<RedisOnline>): Promise<M
     plan: redisOnlinePlan(input.migration),
     undo: {
       detach: runbook.engine.detach,
-      'lift-fence': () => runbook.liftFence(),
+      'lift-fence': (_arg, run) => runbook.liftFence(run),
       'restore-buffer-limit': (arg) => runbook.restoreBufferLimit(arg),
       'restore-notifications': (arg) => runbook.restoreNotifications(arg),
     },
@@ -56,6 +56,8 @@ class RedisOnlineRunbook {
   private readonly hooks: HookList;
   private readonly migration: RedisOnline;
   private readonly act: ReturnType<typeof activityProxies>;
+  /** The section has ended and no hook has begun: nothing was promoted, and an abort goes back. */
+  private undoable = false;
 
   constructor(input: MigrationInput<RedisOnline>) {
     this.migration = input.migration;
@@ -81,7 +83,7 @@ class RedisOnlineRunbook {
       await this.approveCutover(run, attached);
       await this.cutOver(run, attached);
     }
-    run.disarm('attach');
+    if (!this.undoable) run.disarm('attach');
     await this.canary(run, attached);
     await this.switch(run, attached);
     await this.report(run, attached);
@@ -230,12 +232,38 @@ class RedisOnlineRunbook {
 
   private async cutOver(run: Run, attached: Attached): Promise<void> {
     const section = this.engine.section(run, attached, run.status.cutovers.length + 1, this.hooks);
-    await critical(run, {
+    const switched = await critical(run, {
       ...section,
       before: async (told) => {
         await this.lookAhead(run, attached);
         await section.before?.(told);
       },
+    });
+    if (!switched || !this.engine.beforeHooks || !patched(BACK_UNTIL_HOOKS)) return;
+    this.undoable = true;
+    run.switched = false;
+    run.arm({ id: FENCE, ...section.fenceUndo });
+    run.board.update((status) => {
+      status.fence = { ...status.fence, state: 'up', detail: 'the source refuses writes until the hooks begin' };
+    });
+  }
+
+  /** From here the application may write to the target: nothing is undone any more. */
+  private commit(run: Run): void {
+    if (!this.undoable) return;
+    // An abort that was accepted a moment ago is kept: the operator was told that all is undone.
+    if (run.aborting) throw ApplicationFailure.nonRetryable('aborted before the switch', ErrorType.aborted);
+    this.undoable = false;
+    run.switched = true;
+    run.disarm(FENCE);
+    run.disarm('attach');
+    run.board.update((status) => {
+      status.fence = {
+        ...status.fence,
+        state: 'kept',
+        detail:
+          'the application is sent to the target; the old source refuses writes, so that a straggler gets an error and loses nothing',
+      };
     });
   }
 
@@ -265,12 +293,13 @@ class RedisOnlineRunbook {
     };
   }
 
-  async liftFence(): Promise<{ note: string }> {
+  async liftFence(run: Run): Promise<{ note: string }> {
     const { id: migrationId, source } = this.migration;
     try {
       const { detail } = await this.act.undo.liftSourceFence.executeWithOptions({ summary: 'lift the fence' }, [
         { migrationId, source },
       ]);
+      if (this.undoable) this.tellUndone(run, detail);
       return { note: detail };
     } catch (error) {
       const { type, message } = reasonOf(error);
@@ -278,6 +307,16 @@ class RedisOnlineRunbook {
       // Ours is not up then, and another migration's must stay: its target may be the primary by now.
       return { note: `left alone: ${message}` };
     }
+  }
+
+  /** An abort after the section, before the hooks. */
+  private tellUndone(run: Run, detail: string): void {
+    run.opened();
+    run.board.update((status) => {
+      Object.assign(status.cutovers.at(-1)!, { outcome: 'undone', reason: `aborted by ${status.abortedBy?.by ?? ''}` });
+      status.fence = { ...status.fence, state: 'lifted', detail };
+      status.phase = 'aborting';
+    });
   }
 
   async proveSourceWritable(): Promise<void> {
@@ -301,6 +340,8 @@ class RedisOnlineRunbook {
   private async switch(run: Run, attached: Attached): Promise<void> {
     const list = this.hooks;
     await run.step('switch', async () => {
+      if (this.undoable) await this.engine.beforeHooks?.(run);
+      this.commit(run);
       if (list.hooks.length === 0) return;
       try {
         await this.act.wait.runHooks.executeWithOptions({ summary: list.titles }, [
@@ -311,6 +352,8 @@ class RedisOnlineRunbook {
         throw error;
       }
     });
+    // Skipped: the operator sends the application by hand.
+    if (!run.aborting) this.commit(run);
     run.opened();
   }
 

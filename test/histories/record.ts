@@ -94,6 +94,25 @@ const RECORDINGS: Recordings = {
     await untilStatus(scene.handle, 'done', isDone);
     return scene.id;
   },
+  // The one above is of before the patch `back-until-hooks`.
+  'redis-online-scan-fence-lost-then-aborted': async () => {
+    const scene = await openScene(stage, { id: 'replay-scan-fence-lost', engine: 'scan', keys: 200, rate: 100 });
+    await untilStatus(scene.handle, 'the gate is ready', atGate);
+    void scene.targetWire.arm({
+      when: 'before',
+      match: (words) => words.some((word) => word.startsWith('CUTOVER:CANARY')),
+      action: async () => {
+        const redis = scene.source.connect();
+        await redis.config('SET', 'min-replicas-to-write', '0');
+        redis.disconnect();
+      },
+    });
+    await scene.handle.approve({ by: 'test' });
+    await untilStatus(scene.handle, 'parked', (s) => s.operator?.step === 'switch');
+    await scene.handle.abort({ by: 'test', reason: 'recorded' });
+    await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
+    return scene.id;
+  },
   // Recorded before the patch `left-before-forgotten`: what let go of the target forgot it in the same breath.
   'redis-online-scan-aborted': () => abortedScan('replay-scan-aborted'),
   'redis-online-scan-aborted-and-forgotten': () => abortedScan('replay-scan-forgotten'),
@@ -256,6 +275,30 @@ const RECORDINGS: Recordings = {
     await handle.approve({ by: 'test' });
     await untilStatus(handle, 'done', isDone);
     await Promise.all(instances.map((one) => one.end()));
+    return scene.id;
+  },
+  'redis-dual-write-compared-again-then-back': async () => {
+    const scene = await openDualScene(stage, {
+      id: 'replay-dual-write-again',
+      keys: 200,
+      servers: { source: { config: { appendonly: 'yes' } } },
+    });
+    const instance = await scene.instance('one');
+    const handle = await scene.start();
+    const ready = (gate: string) => untilStatus(handle, gate, (s) => atGate(s) && s.gate?.id === gate);
+    await ready('approve-reads');
+    await scene.target.kill();
+    await scene.target.restart();
+    await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
+    await handle.retry({ by: 'test' });
+    await ready('approve-reads');
+    await handle.approve({ by: 'test' });
+    await ready('approve-source-off');
+    await scene.source.kill();
+    await scene.source.restart();
+    await handle.abort({ by: 'test', reason: 'recorded' });
+    await untilStatus(handle, 'aborted', (s) => s.phase === 'aborted');
+    await instance.end();
     return scene.id;
   },
   'redis-dual-write-stepped-back': async () => {

@@ -82,13 +82,17 @@ export async function closeCopy(input: {
   migration: RedisOnlineScan;
   fence: RaisedSourceFence;
   generation: number;
+  /** The hooks come next: there is no gate to go back to. */
+  sendingNow?: boolean;
 }): Promise<{ note: string }> {
-  const { migration, fence, generation } = input;
+  const { migration, fence, generation, sendingNow } = input;
   await close(migration);
   const held = await sourceFenceHolds(migration.source, fencerName(migration.id), fence, generation);
   if (!held.holds) {
     throw permanent(ErrorType.replication, `the fence on the source did not hold until the switch: ${held.why ?? ''}`, {
-      remedy: 'the follower begins again, and compares everything; then approve the cutover again',
+      remedy: sendingNow
+        ? 'no hook has run: the application is still at the source. Abort, and start again; what the source took since is not on the target'
+        : 'the follower begins again, and compares everything; then approve the cutover again',
     });
   }
   return { note: 'the copy has ended: no connection of ours writes to the target' };

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Redis } from 'ioredis';
 import { printable } from '../activities/redis/compare/key-names.ts';
+import { abilitiesOf } from '../activities/redis/compare/abilities.ts';
+import { digestPlainly } from '../activities/redis/compare/digest-plain.ts';
+import { BIG_BYTES, Reader } from '../activities/redis/compare/reader.ts';
 import type { CompareOptions } from '../activities/redis/compare/types.ts';
 import { OPTIONS, found, startPair } from './redis-pair.ts';
 import type { Pair } from './redis-pair.ts';
@@ -249,6 +252,59 @@ test('-0 and 0 are one score, infinities two', async () => {
   expect((await pair.compare()).equal).toBe(true);
   await pair.t.zadd('z', '-inf', 'up');
   expect(found(await pair.compare())).toEqual(['0 value z']);
+});
+
+describe('a HyperLogLog', () => {
+  /** Sparse, and dense: 12 kB from about 3 kB on. */
+  const sizes = { sparse: 5, dense: 5000 };
+
+  const linesOf = async (redis: Redis, names: Buffer[]) => {
+    const abilities = await abilitiesOf(redis);
+    const reader = new Reader('source', abilities, 0, (note) => expect.unreachable(note));
+    const depths = ['quick', 'typed', 'full'] as const;
+    return Promise.all(
+      depths.map(async (depth) => {
+        const scripted = (await reader.read(redis, names, depth)).lines.toString('latin1').split('\n');
+        const plain = await digestPlainly(redis, names, depth, { abilities, bigBytes: BIG_BYTES });
+        expect(scripted, depth).toEqual(plain.lines);
+        return plain.lines;
+      }),
+    );
+  };
+
+  test.each(Object.entries(sizes))('%s, counted on one side alone, is equal', async (name, size) => {
+    await pair.s.pfadd(name, ...many(size, (i) => [`member ${i}`]));
+    await pair.copy();
+    const copied = await pair.t.getBuffer(name);
+    await pair.s.pfcount(name);
+    // That is what PFCOUNT does to it, and why this test is one.
+    expect(await pair.s.getBuffer(name)).not.toEqual(copied);
+    expect(await pair.compare()).toMatchObject({ equal: true, rereads: 0, examples: [] });
+    expect(await linesOf(pair.s, [Buffer.from(name)])).toEqual(await linesOf(pair.t, [Buffer.from(name)]));
+  });
+
+  test.each(Object.entries(sizes))('%s, of other members, differs', async (name, size) => {
+    await pair.s.pfadd(name, ...many(size, (i) => [`member ${i}`]));
+    await pair.copy();
+    await pair.t.pfadd(name, ...many(50, (i) => [`other ${i}`]));
+    await Promise.all([pair.s.pfcount(name), pair.t.pfcount(name)]);
+    expect(found(await pair.compare())).toEqual([`0 value ${name}`]);
+  });
+
+  test('what only looks like one is compared by every byte, and by its length', async () => {
+    const head = (encoding: string) => `HYLL${encoding}\0\0\0`;
+    const [short, word, cut] = [`${head('\0')}1234567`, `HYLL, is a word`, `${head('\x02')}12345678 end`];
+    await pair.s.mset({ short, word, cut, shorter: `${head('\x01')}12345678end` });
+    await pair.copy();
+    expect((await pair.compare()).equal).toBe(true);
+    for (const key of ['short', 'word', 'cut']) await pair.t.setrange(key, 10, 'X');
+    await pair.t.set('shorter', `${head('\x01')}end`);
+    expect(found(await pair.compare())).toEqual(['0 value cut', '0 value short', '0 value shorter', '0 value word']);
+    await linesOf(
+      pair.t,
+      ['short', 'word', 'cut', 'shorter'].map((key) => Buffer.from(key)),
+    );
+  });
 });
 
 test('a sample is the same on both sides and every time', async () => {

@@ -3,7 +3,9 @@ import * as fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { connectionsOf } from '../activities/redis/copy/copy-activity.ts';
+import { MovedStreams } from '../activities/redis/copy/moved-streams.ts';
 import { missingFlags } from '../activities/redis/copy/notifications.ts';
+import { calledUnheard } from '../activities/redis/copy/obstacles.ts';
 import { CopySession } from '../activities/redis/copy/session.ts';
 import type { CopyRun } from '../activities/redis/copy/session.ts';
 import {
@@ -134,6 +136,70 @@ test('what a group of a stream does sends no event: the drain brings it', async 
   expect(await t.xpending('orders', 'group')).toEqual([1, '2-1', '2-1', [['worker', '1']]]);
 });
 
+test('what a group does while it follows is brought before the fence too: a compare right after it is equal', async () => {
+  const large = s.pipeline();
+  for (let i = 1; i <= 3000; i++) large.xadd('large', `${i}-1`, 'event', `number ${i}`);
+  await large.exec();
+  for (const id of ['1-1', '2-1', '3-1']) await s.xadd('orders', id, 'a', '1');
+  const session = await follow({ bigKeyBytes: 65_536 });
+  for (const key of ['orders', 'large']) {
+    await s.xgroup('CREATE', key, 'group', '0');
+    // Made by what they do first, they would be an event.
+    for (const consumer of ['worker', 'other']) await s.xgroup('CREATECONSUMER', key, 'group', consumer);
+  }
+  await session.firstCopy();
+  await synced(session);
+  const { events } = session.state().totals;
+  for (const key of ['orders', 'large']) {
+    await s.xreadgroup('GROUP', 'group', 'worker', 'COUNT', 3, 'STREAMS', key, '>');
+    await s.xack(key, 'group', '1-1');
+    await s.xclaim(key, 'group', 'other', 0, '2-1');
+  }
+  const connections = { source: () => source.connect(), target: () => target.connect() };
+  // As the activity of the step reads again.
+  const patience = { rereadDelayMs: 300, rereadTimes: 10 };
+  expect(await compare(connections, { ...OPTIONS, ...patience })).toMatchObject({ equal: true, valueDiffers: 0 });
+  for (const key of ['orders', 'large']) {
+    expect(await t.xpending(key, 'group')).toEqual([
+      2,
+      '2-1',
+      '3-1',
+      [
+        ['other', '1'],
+        ['worker', '1'],
+      ],
+    ]);
+  }
+  expect(session.state().totals.rebuilt).toBeGreaterThan(1);
+  // Of all that, nothing was heard.
+  expect(session.state().totals.events).toBe(events);
+  await fenceAndDrain(session);
+});
+
+test('while it drains no streams are read to be copied again: nothing may be written after it', async () => {
+  const end = new AbortController();
+  const server = { db: vi.fn(async () => s) };
+  let rounds = 0;
+  const copier = { copy: vi.fn(async () => []) };
+  const moved: MovedStreams = new MovedStreams({
+    streams: { groups: () => [{ server, db: 0, keys: [Buffer.from('orders')] }] },
+    target: { serverOf: () => ({ db: async () => t }) },
+    copier,
+    pace: { keys: async () => {} },
+    guardOf: () => undefined,
+    signal: end.signal,
+    wait: async () => {
+      rounds++;
+      moved.hold(rounds === 1);
+      if (rounds === 3) end.abort();
+    },
+  } as never);
+  await s.xadd('orders', '1-1', 'a', '1');
+  await moved.copyForEver();
+  // In the first round and the third, not in the second.
+  expect([server.db.mock.calls.length, copier.copy.mock.calls.length, moved.busy]).toEqual([2, 2, false]);
+});
+
 describe('a fast writer races the copy', () => {
   type Step = { kind: number; key: number; size: number };
   const step: fc.Arbitrary<Step> = fc.record({
@@ -249,6 +315,50 @@ describe('events that were lost', () => {
     const { notes } = await session.end();
     expect(notes).toEqual([expect.stringContaining('FLUSHALL, FLUSHDB, SWAPDB or RESETSTAT was called')]);
     expect(await t.keys('*')).toEqual(['after']);
+  });
+
+  test('FLUSHDB whose count CONFIG RESETSTAT has forgotten is found out all the same', async () => {
+    for (let i = 0; i < 300; i++) void s.set(`k${i}`, 'before');
+    await s.ping();
+    // As before and after it: no FLUSHDB, one RESETSTAT.
+    await s.config('RESETSTAT');
+    const session = await follow();
+    await session.firstCopy();
+    await synced(session);
+    await s.multi().flushdb().config('RESETSTAT').exec();
+    await s.set('after', 'x');
+    await fenceAndDrain(session);
+    expect(await t.keys('k*')).toEqual([]);
+    const { notes } = await session.end();
+    expect(notes).toEqual([expect.stringContaining('RESETSTAT was called')]);
+  });
+
+  test('what is forgotten while the first scan goes on is seen while it goes on', async () => {
+    const three = source.connect({ ...OURS, db: 3 });
+    await three.set('flushed', 'x');
+    for (let i = 0; i < 2000; i++) void s.set(`k${i}`, 'before');
+    await s.ping();
+    const session = await follow({ maxKeysPerSecond: 100 });
+    const copied = session.firstCopy();
+    copied.catch(() => {});
+    await s.config('RESETSTAT');
+    await three.multi().flushdb().config('RESETSTAT').exec();
+    await until('it is seen', () => session.notes.some((note) => note.includes('RESETSTAT was called')));
+    expect(session.state()).toMatchObject({ phase: 'scanning', inSync: false });
+    three.disconnect();
+  });
+
+  test('what the counts of the commands tell', () => {
+    const counts = (counted: Record<string, number>) => new Map(Object.entries(counted));
+    const before = counts({ info: 7, get: 100, flushall: 1 });
+    expect(calledUnheard(before, counts({ info: 8, get: 100, flushall: 1, set: 1 }))).toBe(false);
+    expect(calledUnheard(before, counts({ info: 8, get: 100, flushall: 2 }))).toBe(true);
+    expect(calledUnheard(before, counts({ info: 8, get: 100, flushall: 1, swapdb: 1 }))).toBe(true);
+    // Before 7.0 CONFIG RESETSTAT is not counted by itself.
+    expect(calledUnheard(before, counts({ info: 8, get: 99, flushall: 1 }))).toBe(true);
+    expect(calledUnheard(before, counts({ info: 8, flushall: 1 }))).toBe(true);
+    expect(calledUnheard(before, counts({ info: 7, get: 100, flushall: 1 }))).toBe(true);
+    expect(calledUnheard(counts({ get: 1 }), counts({ get: 1 }))).toBe(false);
   });
 
   test('a queue that is full: the slots of what did not fit are compared again', async () => {

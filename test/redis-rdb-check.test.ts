@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RdbCheck } from '../activities/redis/rdb/check.ts';
 import { Crc64 } from '../activities/redis/rdb/crc64.ts';
-import { provenAfter } from '../activities/redis/rdb/mark.ts';
+import { provenAfter, provenOfServer } from '../activities/redis/rdb/mark.ts';
 import { untilMark } from '../activities/redis/rdb/replication-stream.ts';
 import { rdbVersionOf, whyNotLoadable } from '../activities/redis/rdb/versions.ts';
 import { fillRedis } from '../sandbox/app/fill.ts';
@@ -149,6 +149,27 @@ test('what was begun before is refused, and so is what does not say it', () => {
     /^\/a\/dump\.rdb was begun .*, and has to be of 2033-05-18T03:33:20\.000Z or later$/,
   );
   expect(() => provenAfter(mark, { magic: 'REDIS', version: 9 }, 'it')).toThrow(/does not say when/);
+});
+
+test('another server’s is refused where both say whose they are', () => {
+  const [own, other, none] = ['a'.repeat(40), 'b'.repeat(40), '0'.repeat(40)];
+  const proven = (mark: string, header: string | undefined) => () =>
+    provenOfServer(
+      { second: 1, server: '', replid: mark, offset: 0, backlog: true },
+      { magic: 'REDIS', version: 10, ...(header === undefined ? {} : { replid: header }) },
+      '/a/dump.rdb',
+    );
+  expect(proven(own, other)).toThrow(/^\/a\/dump\.rdb is of another server/);
+  // Without a replica nothing is written, and before Redis 4 there is no id.
+  for (const [mark, header] of [
+    [own, own],
+    [own, undefined],
+    [own, none],
+    ['', other],
+    [none, other],
+  ] as const) {
+    expect(proven(mark, header)).not.toThrow();
+  }
 });
 
 test('which server loads which', () => {

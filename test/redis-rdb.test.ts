@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { GetObjectAclCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import type { MockActivityEnvironment } from '@temporalio/testing';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Beat } from '../activities/beat.ts';
 import type { UploadRdbArgs } from '../activities/redis/rdb/args.ts';
 import { grantRdbRead } from '../activities/redis/rdb/grant.ts';
@@ -284,6 +284,51 @@ test('a file that is cut off, damaged or older than asked for becomes no object'
   );
   expect(await refuse(() => rmSync(path))).toMatch(/can't read .*ENOENT/);
   expect(await refuse(() => writeFileSync(path, 'no RDB at all'))).toMatch(/begins with "no RDB at"/);
+});
+
+describe('a file of another server under the path', () => {
+  const withReplica = async (): Promise<RedisServer> => {
+    const config = { 'repl-diskless-sync-delay': '0' };
+    const [server, replica] = [await stage.server({ config }), await stage.server({ config })];
+    await fillRedis({ host: server.host, port: server.port, keys: 100 });
+    await replica.connect().replicaof(server.host, server.port);
+    await until('it has a replica', async () =>
+      /slave0:.*state=online/.test(await server.connect().info('replication')),
+    );
+    return server;
+  };
+
+  test('is refused, also where it was saved after the source’s', async () => {
+    const [server, other] = await Promise.all([withReplica(), withReplica()]);
+    const saved = await save(server);
+    await save(other);
+    const path = join(other.dir, 'dump.rdb');
+    const args = stage.args(server, { type: 'path', path }, saved);
+    expect(await failureOf(upload(args))).toMatchObject({
+      type: 'cutover.Invalid',
+      nonRetryable: true,
+      message: expect.stringMatching(/dump\.rdb is of another server: its replication id is [0-9a-f]{40}, and that of/),
+    });
+    expect((await stage.left(args.to)).objects).toBe(0);
+    await attempt().run(removeRdb, args);
+    // Its own one is taken, and says whose it is.
+    const own = await upload(stage.args(server, { type: 'path' }, saved));
+    expect(own.rdb.replid).toBe(saved.mark.replid);
+  });
+
+  test('a source that was a replica, and became a primary, is known by its id of now', async () => {
+    const server = await withReplica();
+    const promoted = await stage.server({ config: { 'repl-diskless-sync-delay': '0' } });
+    const client = promoted.connect();
+    await client.replicaof(server.host, server.port);
+    await until('it has it all', async () => (await client.info('replication')).includes('master_link_status:up'));
+    const asReplica = await save(promoted);
+    expect((await upload(stage.args(promoted, { type: 'path' }, asReplica))).rdb.replid).toBe(asReplica.mark.replid);
+    await client.call('REPLICAOF', 'NO', 'ONE');
+    const saved = await save(promoted);
+    expect(saved.mark.replid).not.toBe(asReplica.mark.replid);
+    expect((await upload(stage.args(promoted, { type: 'path' }, saved))).rdb.replid).toBe(saved.mark.replid);
+  });
 });
 
 test('a sync that the server joins to a save from before our time is not taken', async () => {

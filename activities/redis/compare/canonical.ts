@@ -48,3 +48,14 @@ export function fieldBytes(field: Buffer, value: Buffer, expireAt: string): Buff
 
 /** DUMP without its last 10 bytes: RDB version and checksum differ between engine versions. */
 export const dumpBody = (dump: Buffer): Buffer => dump.subarray(0, Math.max(0, dump.length - 10));
+
+const HLL_HEADER_BYTES = 16;
+
+/**
+ * A string, and a HyperLogLog without the count that PFCOUNT keeps in its bytes 8 to 15. The magic word and one of the two
+ * encodings (0 dense, 1 sparse): anything else is no HyperLogLog to the server, and never written by PFCOUNT.
+ */
+export function withoutCount(value: Buffer): Buffer {
+  if (value.length < HLL_HEADER_BYTES || value.toString('latin1', 0, 4) !== 'HYLL' || value[4]! > 1) return value;
+  return Buffer.from(value).fill(0, 8, HLL_HEADER_BYTES);
+}

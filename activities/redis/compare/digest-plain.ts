@@ -1,7 +1,7 @@
 /** Digests by plain commands, for servers where scripts are refused. Same lines as digest-script.ts, at the cost of the values' transfer. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { digestOf, dumpBody, fieldBytes, packed, scoreBytes, sumOf } from './canonical.ts';
+import { digestOf, dumpBody, fieldBytes, packed, scoreBytes, sumOf, withoutCount } from './canonical.ts';
 import type { Abilities } from './abilities.ts';
 import { LENGTH_COMMANDS } from './length-commands.ts';
 import { ask, askAll, asPairs } from './replies.ts';
@@ -127,7 +127,7 @@ async function digestOne(
 ): Promise<string | null> {
   if (value === null) return null;
   if (Buffer.isBuffer(value)) {
-    if (kind === 'string') return digestOf(value);
+    if (kind === 'string') return digestOf(withoutCount(value));
     if (kind !== 'hash' || value[0] !== HASH_TABLE) return digestOf(dumpBody(value));
     return digestOne(redis, key, kind, await ask<Buffer[]>(redis, 'HGETALL', key), 'full', abilities);
   }

@@ -63,15 +63,8 @@ const stillDiffers = (count: number) =>
 
 /** Groups of streams move without an event; behind the fence they stand still. */
 async function copyStreams({ streams, copier, wait, sources, databasesOf }: DrainContext): Promise<void> {
-  const known = streams.all;
-  if (known) {
-    const groups = new Map<string, { server: Server; db: number; keys: Buffer[] }>();
-    for (const { server, db, key } of known) {
-      const group = groups.get(`${server.id} ${db}`) ?? { server, db, keys: [] };
-      group.keys.push(key);
-      groups.set(`${server.id} ${db}`, group);
-    }
-    for (const { server, db, keys } of groups.values()) await copyAll(copier, server, db, keys, wait);
+  if (streams.complete) {
+    for (const { server, db, keys } of streams.groups()) await copyAll(copier, server, db, keys, wait);
     return;
   }
   await findStreams({ sources, databasesOf }, (server, db, keys) => copyAll(copier, server, db, keys, wait));

@@ -4,11 +4,13 @@
  */
 import type { CopyTotals } from '../../../spec/redis-copy.ts';
 import type { Copier } from './copier.ts';
+import { MovedStreams } from './moved-streams.ts';
 import { unheardClasses } from './notifications.ts';
-import { checkNotifications, checkSettingStill, unheardCalls } from './obstacles.ts';
+import { calledUnheard, callsOf, checkNotifications, checkSettingStill } from './obstacles.ts';
 import { reconcile } from './reconcile.ts';
 import type { ReconcileContext } from './reconcile.ts';
 import { RecentKeys } from './recent.ts';
+import type { Streams } from './recent.ts';
 import type { Server } from './server.ts';
 import { tagOf } from './slots.ts';
 import { Subscription } from './subscription.ts';
@@ -25,6 +27,7 @@ const REST_AFTER_REBUILD = 2;
 
 export interface FollowContext extends ReconcileContext {
   copier: Copier;
+  streams: Streams;
   sources: readonly Server[];
   totals: CopyTotals;
   note: (text: string) => void;
@@ -39,7 +42,8 @@ export class Follower {
   readonly recent = new RecentKeys();
   readonly #queue: TouchedKeys;
   readonly #context: FollowContext;
-  readonly #unheard = new Map<Server, string>();
+  readonly #moved: MovedStreams;
+  readonly #calls = new Map<Server, ReadonlyMap<string, number>>();
   /** The node that is being reconciled. */
   #reconciling: Server | undefined;
   #hurried = false;
@@ -49,6 +53,7 @@ export class Follower {
   constructor(context: FollowContext) {
     this.#context = context;
     this.#queue = new TouchedKeys(context.queueKeys);
+    this.#moved = new MovedStreams(context);
     this.subscriptions = context.sources.map((server) => this.#subscription(server));
   }
 
@@ -67,7 +72,7 @@ export class Follower {
     return !this.#reconciling && !sources.some(({ dirty }) => dirty.any) && this.subscriptions.every(({ up }) => up);
   }
   get quiet(): boolean {
-    return this.hearsAll && this.queued === 0;
+    return this.hearsAll && this.queued === 0 && !this.#moved.busy;
   }
 
   /**
@@ -82,7 +87,7 @@ export class Follower {
       await this.#prove(subscription, known).catch((error: unknown) => {
         throw heldBack(error, server) ?? error;
       });
-      this.#unheard.set(server, await unheardCalls(server));
+      this.#calls.set(server, await callsOf(server));
     }
   }
 
@@ -91,18 +96,27 @@ export class Follower {
     await Promise.all(Array.from({ length: workers }, () => this.#work()));
   }
 
-  /** Reconciles what is dirty and looks for what sends no events, until the signal is aborted. Begun once the scan is over. */
+  /** Reconciles what is dirty, until the signal is aborted. Begun once the scan is over. */
   async reconcileForEver(): Promise<void> {
     const { signal, wait } = this.#context;
-    let looked = performance.now();
     while (!signal.aborted) {
       await this.#reconcileDirty();
-      if (performance.now() - looked > LOOK_MS) {
-        await this.look();
-        looked = performance.now();
-      }
       await wait(IDLE_MS);
     }
+  }
+
+  /** Until the signal is aborted. From the beginning: what is forgotten while a long scan goes on can't be found after it. */
+  async lookForEver(): Promise<void> {
+    const { signal, wait } = this.#context;
+    while (!signal.aborted) {
+      await wait(LOOK_MS);
+      await this.look();
+    }
+  }
+
+  /** Copies streams again whose groups have moved, until the signal is aborted. Begun once the scan is over. */
+  async copyMovedStreams(): Promise<void> {
+    await this.#moved.copyForEver();
   }
 
   /** Looks for what sends no events: FLUSHALL, FLUSHDB, SWAPDB, slots that moved, notifications that were switched off. */
@@ -111,9 +125,10 @@ export class Follower {
     await this.#context.checkTopology();
     for (const server of sources) {
       await checkSettingStill(server);
-      const now = await unheardCalls(server);
-      if (now === this.#unheard.get(server)) continue;
-      this.#unheard.set(server, now);
+      const now = await callsOf(server);
+      const before = this.#calls.get(server);
+      this.#calls.set(server, now);
+      if (before && !calledUnheard(before, now)) continue;
       note(`${server.name}: FLUSHALL, FLUSHDB, SWAPDB or RESETSTAT was called, which sends no events: compared again`);
       server.dirty.markAll();
     }
@@ -122,6 +137,7 @@ export class Follower {
   /** While it drains, large keys do not wait between two copies: nobody touches them any more. */
   hurry(on: boolean): void {
     this.#hurried = on;
+    this.#moved.hold(on);
     if (on) this.#queue.release();
   }
 

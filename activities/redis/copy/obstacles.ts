@@ -74,12 +74,30 @@ export async function checkOutputBuffer(
 /** Smaller than what a single busy moment brings. */
 const SHORTEST_BUFFER = 1_048_576;
 
-/** FLUSHALL, FLUSHDB and SWAPDB send no event per key: how often they were called, and CONFIG RESETSTAT with them. */
-export async function unheardCalls(server: Server): Promise<string> {
+/** They send no event per key. */
+const UNHEARD = ['flushall', 'flushdb', 'swapdb'];
+
+/** How often each command was called, ours among them. */
+export async function callsOf(server: Server): Promise<Map<string, number>> {
   const stats = parseInfo(await (await server.db(0)).info('commandstats'));
-  return ['flushall', 'flushdb', 'swapdb', 'config|resetstat']
-    .map((name) => /calls=(\d+)/.exec(stats[`cmdstat_${name}`] ?? '')?.[1] ?? '0')
-    .join(' ');
+  return new Map(
+    Object.entries(stats).flatMap(([name, text]): [string, number][] => {
+      const calls = /calls=(\d+)/.exec(text)?.[1];
+      return calls === undefined ? [] : [[name.replace(/^cmdstat_/, ''), Number(calls)]];
+    }),
+  );
+}
+
+/**
+ * Whether FLUSHALL, FLUSHDB or SWAPDB was called between two readings, or may have been: CONFIG RESETSTAT forgets every
+ * count. That it was called is seen by a count that has gone down, and by that of INFO, which each reading of ours makes higher.
+ */
+export function calledUnheard(before: ReadonlyMap<string, number>, now: ReadonlyMap<string, number>): boolean {
+  if (UNHEARD.some((name) => before.get(name) !== now.get(name))) return true;
+  const info = before.get('info');
+  // A server that does not count it tells nothing by it.
+  if (info !== undefined && (now.get('info') ?? 0) <= info) return true;
+  return [...before].some(([name, calls]) => (now.get(name) ?? 0) < calls);
 }
 
 /** The key on the target that says whose copy fills it. */

@@ -12,6 +12,12 @@ interface Recent {
   at: number;
 }
 
+export interface KeyGroup {
+  server: Server;
+  db: number;
+  keys: Buffer[];
+}
+
 export class RecentKeys {
   #keys = new Map<string, Recent>();
 
@@ -25,23 +31,26 @@ export class RecentKeys {
   }
 
   /** By server and database, those of the last ten seconds. */
-  groups(): { server: Server; db: number; keys: Buffer[] }[] {
+  groups(): KeyGroup[] {
     const since = performance.now() - FOR_MS;
-    const groups = new Map<string, { server: Server; db: number; keys: Buffer[] }>();
-    for (const { server, db, key, at } of this.#keys.values()) {
-      if (at < since) continue;
-      const id = `${server.id} ${db}`;
-      const group = groups.get(id) ?? { server, db, keys: [] };
-      group.keys.push(key);
-      groups.set(id, group);
-    }
-    return [...groups.values()];
+    return grouped([...this.#keys.values()].filter(({ at }) => at >= since));
   }
 }
 
+function grouped(found: Iterable<{ server: Server; db: number; key: Buffer }>): KeyGroup[] {
+  const groups = new Map<string, KeyGroup>();
+  for (const { server, db, key } of found) {
+    const id = `${server.id} ${db}`;
+    const group = groups.get(id) ?? { server, db, keys: [] };
+    group.keys.push(key);
+    groups.set(id, group);
+  }
+  return [...groups.values()];
+}
+
 /**
- * Streams: XREADGROUP, XACK and XCLAIM change their groups and send no event, so that every stream is copied once more
- * behind the fence.
+ * Streams: XREADGROUP, XACK and XCLAIM change their groups and send no event, so that those that moved are copied again
+ * from time to time, and every one once more behind the fence.
  */
 export class Streams {
   #known = new Map<string, { server: Server; db: number; key: Buffer }>();
@@ -59,8 +68,13 @@ export class Streams {
     else this.#more = true;
   }
 
-  /** undefined where there are more than can be remembered: then they are found by SCAN. */
-  get all(): { server: Server; db: number; key: Buffer }[] | undefined {
-    return this.#more ? undefined : [...this.#known.values()];
+  /** False where there are more than can be remembered: then they are found by SCAN. */
+  get complete(): boolean {
+    return !this.#more;
+  }
+
+  /** Those that are remembered, by server and database. */
+  groups(): KeyGroup[] {
+    return grouped(this.#known.values());
   }
 }

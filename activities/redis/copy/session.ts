@@ -33,7 +33,7 @@ export interface CopyRun {
 }
 
 const PROGRESS_MS = 500;
-/** Of as many streams the names are remembered, to be copied again behind the fence. */
+/** Of as many streams the names are remembered, to be copied again where their groups move, and behind the fence. */
 const MOST_STREAMS = 10_000;
 
 export class CopySession {
@@ -96,7 +96,10 @@ export class CopySession {
     }
     this.#scanned = true;
     this.#phase = this.#follower ? 'following' : 'done';
-    if (this.#follower) this.#stop.background(this.#follower.reconcileForEver());
+    if (this.#follower) {
+      this.#stop.background(this.#follower.reconcileForEver());
+      this.#stop.background(this.#follower.copyMovedStreams());
+    }
     this.#report();
   }
 
@@ -213,6 +216,7 @@ export class CopySession {
       const follower = new Follower({
         ...context,
         target,
+        streams: this.#streams,
         sources: this.#sources,
         totals: this.#totals,
         note: this.#note,
@@ -225,6 +229,7 @@ export class CopySession {
       // What was changed while nobody listened was not heard: all that was copied before is compared.
       if (resumed || mayHoldMore) for (const server of this.#sources) server.dirty.markAll();
       this.#stop.background(follower.run(this.#options.workers));
+      this.#stop.background(follower.lookForEver());
     }
     for (const server of this.#sources) {
       const aside = await server.aside();

@@ -38,7 +38,7 @@ import {
   type Described,
   type PartOfFile,
 } from './machine-scripts.ts';
-import { provenAfter } from './mark.ts';
+import { provenAfter, provenOfServer } from './mark.ts';
 import { metadataOf, ownObject } from './ours.ts';
 import { readStored } from './stored.ts';
 import { inTime } from './through-worker.ts';
@@ -73,7 +73,10 @@ export async function uploadFromMachine(
   const link = linkOf(path, args.ours.run, saved.mark);
   const file = await describe(args, from, path, link);
   const header = readHeader(file.head);
-  if (header) provenAfter(saved.mark, header, `${path} on ${from.instance}`);
+  if (header) {
+    provenAfter(saved.mark, header, `${path} on ${from.instance}`);
+    provenOfServer(saved.mark, header, `${path} on ${from.instance}`);
+  }
   const { uploadId, stored } = await openOrBegin(args, to);
   const partBytes = partBytesFor(file.bytes, PART_BYTES);
   const wanted = partsOf(file.bytes, partBytes);

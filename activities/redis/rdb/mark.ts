@@ -51,3 +51,24 @@ export function provenAfter(mark: RdbMark, header: RdbHeader, what: string): voi
       'is it the file of this server (CONFIG GET dir dbfilename)? If its clock was set back, retry the step that saves',
   });
 }
+
+/** Of no replication, or of none that is known. */
+const NO_ID = /^0*$/;
+
+/**
+ * For a file that was found by its path: on another machine that path may be of another server. A server that has, or had,
+ * replicas writes its replication id into its RDB; one without writes none, and nothing is told by that.
+ * @throws cutover.Invalid where the file has another server's
+ */
+export function provenOfServer(mark: RdbMark, header: RdbHeader, what: string): void {
+  const { replid = '' } = header;
+  if (NO_ID.test(replid) || NO_ID.test(mark.replid) || replid === mark.replid) return;
+  throw permanent(
+    ErrorType.invalid,
+    `${what} is of another server: its replication id is ${replid}, and that of the source ${mark.replid}`,
+    {
+      remedy:
+        'is that path, where it is read, of another server’s? Put the source’s file there and retry, or abort and give rdb.from.path, or rdb.from type replication. If it is the source’s own (it got its first replica, or became a primary, since the save): abort and start again',
+    },
+  );
+}

@@ -17,7 +17,8 @@ import {
 import { MultipartUpload } from '../../s3/multipart-upload.ts';
 import type { UploadRdbArgs } from './args.ts';
 import { RdbCheck } from './check.ts';
-import { provenAfter } from './mark.ts';
+import type { RdbHeader } from './header.ts';
+import { provenAfter, provenOfServer } from './mark.ts';
 import { metadataOf } from './ours.ts';
 
 /** Parts are as small as S3's limits allow, so that few bytes are sent twice and little memory is needed. */
@@ -35,8 +36,8 @@ export interface Incoming {
 }
 
 /**
- * Uploads what comes, checks it on the way, and ends the upload only where it is whole and of after the mark.
- * @param resume With `exact` bytes that can be read again from their start. Whatever S3 has and is the same is not sent.
+ * Uploads what comes, checks it on the way, and ends the upload only where it is whole, of after the mark, and not another server's.
+ * @param resume For a file, with `exact` bytes that can be read again from their start. Whatever S3 has and is the same is not sent.
  */
 export async function passThrough(
   args: UploadRdbArgs,
@@ -48,6 +49,11 @@ export async function passThrough(
   const partBytes = partBytesFor(incoming.expectedBytes, PART_BYTES);
   const { uploadId, stored } = await openOrBegin(args, to, resume);
   const check = new RdbCheck(incoming.what);
+  const prove = (header: RdbHeader) => {
+    provenAfter(mark, header, incoming.what);
+    // A stream is the server's own; and one that had no replica takes a new id when we come as its first.
+    if (resume) provenOfServer(mark, header, incoming.what);
+  };
   // What is under way is given up as soon as anything fails, not at the end of its own time.
   const failed = new AbortController();
   const upload = new MultipartUpload({
@@ -72,14 +78,14 @@ export async function passThrough(
       inTime(args);
       check.push(chunk);
       if (!proven && check.header) {
-        provenAfter(mark, check.header, incoming.what);
+        prove(check.header);
         proven = true;
       }
       await upload.write(chunk);
     }
     const rdb = check.end();
     // A small one is known as a whole only now.
-    provenAfter(mark, rdb, incoming.what);
+    prove(rdb);
     await upload.flush();
     return { ...(await upload.complete()), rdb, mark };
   } catch (error) {

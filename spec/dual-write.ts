@@ -41,6 +41,12 @@ export interface DualControl {
   holdFrom?: HoldFrom;
   /** Only in hold: after this time of the source's own clock (ms) the hold is over, and instances are back in holdFrom. */
   holdUntil?: number;
+  /**
+   * Only in hold, where its reads were turned to the other side and back: until this time of the source's own clock (ms) an
+   * instance that has not acknowledged may still read there. Set by the script; unknown to older instances, which the
+   * workflow waits for.
+   */
+  readsUntil?: number;
   /** Who set it: migration id and run, for people. */
   setBy?: string;
 }
@@ -131,8 +137,8 @@ export function noControl(): DualControl {
 
 /**
  * What a control means at this time of the source's clock (ms). A hold that ran out is the phase from which it came, and
- * no script will ever move on from it forward. If reads had been turned already, writes wait for one more lease: by then an
- * instance that still reads from the other side has polled or refuses to read.
+ * no script will ever move on from it forward. If reads had been turned already, writes wait for one more lease, also where
+ * they were turned back since: by then an instance that still reads from the other side has polled or refuses to read.
  */
 export function effectiveControl(control: DualControl, sourceTimeMs: number): DualControl {
   if (control.phase !== 'hold' || control.holdFrom === undefined || control.holdUntil === undefined) return control;
@@ -141,13 +147,15 @@ export function effectiveControl(control: DualControl, sourceTimeMs: number): Du
   if (sourceTimeMs < holdOver(control)) return back;
   delete back.holdFrom;
   delete back.holdUntil;
+  delete back.readsUntil;
   return { ...back, phase: control.holdFrom };
 }
 
 /** From when (source's clock, ms) instances write again after a hold that ran out; Infinity if it is no hold. */
 export function holdOver(control: DualControl): number {
   if (control.phase !== 'hold' || control.holdUntil === undefined) return Number.POSITIVE_INFINITY;
-  return control.holdUntil + (control.reads === authorityOf(control) ? 0 : control.leaseMs + DUAL_MARGIN_MS);
+  const turned = control.reads === authorityOf(control) ? 0 : control.leaseMs + DUAL_MARGIN_MS;
+  return Math.max(control.holdUntil + turned, control.readsUntil ?? 0);
 }
 
 /** Has the instance done what this control asks for? Only for a control that is in force (a hold not run out). */
@@ -212,6 +220,7 @@ export function decodeControl(fields: Readonly<Record<string, string>>): DualCon
   const from = fields['holdFrom'];
   control.holdFrom = from === 'both' || from === 'target-first' ? from : bad('holdFrom');
   control.holdUntil = whole('holdUntil', 1);
+  if (fields['readsUntil'] !== undefined) control.readsUntil = whole('readsUntil', 1);
   return control;
 }
 
@@ -285,14 +294,25 @@ function needsHold(from: DualControl, to: Pick<DualControl, 'phase' | 'reads'>):
   return to.phase === 'hold' ? to.reads !== old : to.phase !== from.holdFrom;
 }
 
-/** Must not be changed before the hold and the lease behind it have run out: others still read from the other side. */
-function needsHoldOver(from: DualControl, to: Pick<DualControl, 'phase'>): boolean {
-  return from.phase === 'hold' && to.phase === from.holdFrom && from.reads !== authorityOf(from);
+/**
+ * Where writes go on at the authority: not before this time, because others may still read from the other side. undefined:
+ * at any time.
+ */
+function needsHoldOver(from: DualControl, to: Pick<DualControl, 'phase'>, acknowledged: boolean): number | undefined {
+  if (from.phase !== 'hold' || to.phase !== from.holdFrom) return undefined;
+  if (from.reads !== authorityOf(from)) return holdOver(from);
+  return acknowledged ? undefined : from.readsUntil;
+}
+
+/** Are reads that were turned in a hold turned back in it? */
+function turnsBack(from: DualControl, to: Pick<DualControl, 'phase' | 'reads'>): boolean {
+  return from.phase === 'hold' && to.phase === 'hold' && from.reads !== authorityOf(from) && to.reads !== from.reads;
 }
 
 /**
  * Compare-and-set of the control hash: KEYS[1] the hash; ARGV: expected epoch (0: no hash), latest source time ms ('' none),
- * earliest source time ms ('' none), then fields and values. Returns [outcome, epoch now, source time ms], outcome being
+ * earliest source time ms ('' none), for how long from now (ms) others may still read from the other side ('' as the fields
+ * say), then fields and values. Returns [outcome, epoch now, source time ms, readsUntil or nothing], outcome being
  * set | epoch | late | early. Run by the arguments of `changeArguments`. Needs effects replication (Redis 5 and up).
  */
 export const CHANGE_PHASE_SCRIPT = `
@@ -303,33 +323,41 @@ if epoch ~= tonumber(ARGV[1]) then return {'epoch', epoch, string.format('%.0f',
 if ARGV[2] ~= '' and now >= tonumber(ARGV[2]) then return {'late', epoch, string.format('%.0f', now)} end
 if ARGV[3] ~= '' and now < tonumber(ARGV[3]) then return {'early', epoch, string.format('%.0f', now)} end
 redis.call('DEL', KEYS[1])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-return {'set', epoch + 1, string.format('%.0f', now)}
+for i = 5, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'readsUntil', string.format('%.0f', now + tonumber(ARGV[4]))) end
+return {'set', epoch + 1, string.format('%.0f', now), redis.call('HGET', KEYS[1], 'readsUntil')}
 `;
 
 /**
- * KEYS and ARGV of CHANGE_PHASE_SCRIPT for a change from what was read to what shall be; its epoch is set here.
+ * KEYS and ARGV of CHANGE_PHASE_SCRIPT for a change from what was read to what shall be; its epoch is set here, and
+ * readsUntil here or by the script.
+ * @param acknowledged every instance has acknowledged `from`: nobody reads from the other side any more
  * @throws RangeError where the step is not allowed
  */
 export function changeArguments(
   id: string,
   from: DualControl,
-  to: Omit<DualControl, 'epoch' | 'protocol'>,
+  to: Omit<DualControl, 'epoch' | 'protocol' | 'readsUntil'>,
+  acknowledged = false,
 ): { keys: [string]; args: string[]; control: DualControl } {
   const forbidden = changeForbidden(from, to);
   if (forbidden !== undefined) throw new RangeError(`dual write ${id}: ${forbidden}`);
   const control: DualControl = { ...to, protocol: DUAL_WRITE_PROTOCOL, epoch: from.epoch + 1 };
+  delete control.readsUntil;
   if (control.phase !== 'hold') {
     delete control.holdFrom;
     delete control.holdUntil;
   }
+  const back = turnsBack(from, to);
+  if (control.phase === 'hold' && from.readsUntil !== undefined && !back) control.readsUntil = from.readsUntil;
   const fields = encodeControl(control);
   decodeControl(fields); // what no instance could read must not be written
   const before = needsHold(from, to) ? String((from.holdUntil ?? 0) - DUAL_MARGIN_MS) : '';
-  const after = needsHoldOver(from, to) ? String(holdOver(from)) : '';
+  const after = String(needsHoldOver(from, to, acknowledged) ?? '');
+  const stillRead = back ? String(from.leaseMs + DUAL_MARGIN_MS) : '';
   return {
     keys: [dualKeys(id).phase],
-    args: [String(from.epoch), before, after, ...Object.entries(fields).flat()],
+    args: [String(from.epoch), before, after, stillRead, ...Object.entries(fields).flat()],
     control,
   };
 }

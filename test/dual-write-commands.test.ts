@@ -164,7 +164,8 @@ test('scripts run once, on the authority; their keys are copied', async () => {
 
 test('databases and prefixes', async () => {
   const at = ({ host, port }: RedisServer) => ({ host, port, keyPrefix: 'app:' });
-  const dual = await both({ source: at(p.source), target: at(p.target) });
+  // The target's connection of a database that is asked for the first time may come up late: then it is tried again.
+  const dual = await both({ source: at(p.source), target: at(p.target), secondWrite: 'queue' });
   const all = [
     dual.set('k', '0'),
     dual.select(3),
@@ -174,6 +175,7 @@ test('databases and prefixes', async () => {
     dual.append('k', '0'),
   ];
   await Promise.all(all);
+  await until('nothing is under way', () => dual.status().pending === 0);
   const three = p.target.connect({ db: 3 });
   expect(await three.mget('app:k', 'app:x', 'app:y')).toEqual(['3', '1', '2']);
   expect(await p.t.get('app:k')).toBe('00');

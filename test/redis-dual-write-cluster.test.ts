@@ -115,14 +115,14 @@ test('the preflight asks every primary: who writes past the library, what the ta
   const nodes = await servers.cluster('asked', 3);
   const lone = await stage.redis();
   const at = ({ host, port }: RedisServer) => ({ host, port });
-  const look = async (source: RedisServer, target: RedisServer) => {
+  const look = async (source: RedisServer, target: RedisServer, cheap = false) => {
     const migration = redisDualWrite.parse({
       kind: 'redis-dual-write',
       id: 'asked',
       source: at(source),
       target: at(target),
     });
-    const { checks } = await preflightRedisDualWrite({ migration });
+    const { checks } = await preflightRedisDualWrite({ migration, cheap });
     return Object.fromEntries(checks.filter(({ result }) => result !== 'pass').map((check) => [check.id, check]));
   };
   const [named, last] = [nodes[0]!, nodes[2]!.connect()];
@@ -131,6 +131,20 @@ test('the preflight asks every primary: who writes past the library, what the ta
   const to = await look(named, lone);
   expect(Object.keys(to).sort()).toEqual(['D.instances', 'D.writers']);
   expect(to['D.writers']).toMatchObject({ result: 'warn', found: expect.stringMatching(/^1 clients: .*set\)/) });
+  for (const [script, by] of [
+    [() => last.eval('return 1', 0), 'eval: a script may write'],
+    [async () => last.evalsha(String(await last.script('LOAD', 'return 1')), 0), 'evalsha: a script may write'],
+    [() => last.multi().get('foo').exec(), 'exec: a transaction may write'],
+  ] as const) {
+    await script();
+    expect((await look(named, lone))['D.writers']).toMatchObject({
+      result: 'warn',
+      found: expect.stringContaining(by),
+    });
+  }
+  expect((await look(named, lone, true))['D.writers']).toMatchObject({ result: 'fail' }); // right before the hold
+  await last.get('foo');
+  expect(await look(named, lone)).not.toHaveProperty('D.writers');
   expect((await look(lone, named))['T.empty']).toMatchObject({ result: 'fail', found: '1 in db0' });
   await last.cluster('SETSLOT', slotOf(Buffer.from('foo')), 'MIGRATING', await nodes[1]!.connect().cluster('MYID'));
   expect((await look(nodes[2]!, lone))['S.slots']).toMatchObject({

@@ -25,7 +25,7 @@ export async function copyKey(from: Link, to: Link, key: Arg, bounds: CopyBounds
       if (isReplyError(error)) return 0;
       throw error;
     });
-  if (typeof size === 'number' && size > maxBytes) return 'repair';
+  if (Number(size) > maxBytes) return 'repair'; // text with stringNumbers; null where there is no such key
   onRead();
   const now = from.nowMs();
   const [dump, expiry] = await stateOf(from, key, db, bounds.leftMs());

@@ -11,7 +11,7 @@ import type { DualControl, DualPhase, DualSide } from '../../spec/dual-write.ts'
 import { absolute } from './absolute-expiry.ts';
 import { Batch, scriptCall } from './batch.ts';
 import type { BatchResults, Item, ScriptDefinition } from './batch.ts';
-import { call, callOf, toCommand } from './call.ts';
+import { call, callOf } from './call.ts';
 import type { Call } from './call.ts';
 import { treatmentOf } from './command-facts.ts';
 import { effectOf } from './effect.ts';
@@ -231,7 +231,7 @@ export class DualWriter extends EventEmitter<Events> {
   }
 
   private read(what: Call, encoding: Encoding, db: number): Promise<unknown> {
-    return this.links[this.known().reads].client(db).sendCommand(toCommand(what, encoding)) as Promise<unknown>;
+    return this.links[this.known().reads].read(what, encoding, db);
   }
 
   private write(original: Call, encoding: Encoding, db: number): Promise<unknown> {

@@ -33,12 +33,12 @@ export function effectOf(sent: Call, reply: unknown): Effect {
   const [key] = args;
   if (key === undefined) return 'copy';
   const plain = WITHOUT_CONDITION[name];
-  if (plain !== undefined) return reply === 1 ? [call(plain, ...args)] : [];
+  if (plain !== undefined) return isOne(reply) ? [call(plain, ...args)] : [];
   switch (name) {
     case 'set':
       return setEffect(sent, reply);
     case 'copy':
-      return reply === 1 ? [call('copy', ...args.slice(0, 2), 'REPLACE')] : [];
+      return isOne(reply) ? [call('copy', ...args.slice(0, 2), 'REPLACE')] : [];
     case 'spop': {
       const gone = (Array.isArray(reply) ? reply : [reply]) as (Arg | null)[];
       const members = gone.filter((member) => member !== null);
@@ -90,6 +90,8 @@ function xaddEffect(args: readonly Arg[], reply: unknown): Effect {
   return [call('xadd', ...args.with(i, reply))];
 }
 
+/** Not `=== 1`: with the application's `stringNumbers` it is text. */
+const isOne = (reply: unknown): boolean => Number(reply) === 1;
 const isText = (value: unknown): value is Arg => typeof value === 'string' || Buffer.isBuffer(value);
 const hasRelativeTime = (args: readonly Arg[]): boolean =>
   optionIndex(args, 'EX', 0) >= 0 || optionIndex(args, 'PX', 0) >= 0;

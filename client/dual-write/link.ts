@@ -6,7 +6,7 @@ import type { Cluster, RedisOptions } from 'ioredis';
 import type { DualSide } from '../../spec/dual-write.ts';
 import { call, toCommand } from './call.ts';
 import type { Call } from './call.ts';
-import { timedOut } from './errors.ts';
+import { isReplyError, timedOut } from './errors.ts';
 import type { Server } from './options.ts';
 import { resetConnection, TlsConnector } from './tls-connector.ts';
 
@@ -21,10 +21,17 @@ export interface Sent {
 }
 
 /**
+ * The application's own are off: they let go of a command whose bytes may still arrive, or close where only a reset ends
+ * what is on its way. `timed` is the one bound on a write.
+ */
+const NO_OTHER_BOUND = { commandTimeout: undefined, socketTimeout: undefined } as const;
+
+/**
  * Without these, a client sends what the application was already told had failed: from a queue after a reconnect, again
  * after a lost connection, or after the lease of the phase has run out.
  */
 const STRICT = {
+  ...NO_OTHER_BOUND,
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
@@ -111,7 +118,17 @@ export class Link {
   /** Sends at once, or fails at once where there is no connection. */
   send(what: Call, encoding: 'utf8' | null, db: number, timeoutMs: number, use: Use = 'main'): Sent {
     const client = this.client(db, use);
-    return this.timed(what.name, client.sendCommand(toCommand(what, encoding)) as Promise<unknown>, timeoutMs, client);
+    const command = toCommand(what, encoding);
+    const work = client.sendCommand(command) as Promise<unknown>;
+    return this.timed(what.name, work, timeoutMs, client, () => [command]);
+  }
+
+  /** Bounded by the application's own commandTimeout alone: a read that is answered late does no harm. */
+  read(what: Call, encoding: 'utf8' | null, db: number): Promise<unknown> {
+    const command = toCommand(what, encoding);
+    const withinMs = commandTimeoutOf(this.server);
+    if (typeof withinMs === 'number') command.setTimeout(withinMs);
+    return this.client(db).sendCommand(command) as Promise<unknown>;
   }
 
   /** MULTI … EXEC. The answer is as of ioredis: [error, value][], or null where a watched key had changed. */
@@ -122,12 +139,17 @@ export class Link {
     use: Use = 'main',
   ): Sent {
     const client = this.client(db, use);
-    const multi = client.multi() as unknown as { sendCommand(command: unknown): void; exec(): Promise<unknown> };
+    const multi = client.multi() as unknown as {
+      sendCommand(command: unknown): void;
+      exec(): Promise<unknown>;
+      _queue: readonly unknown[];
+    };
     for (const one of calls) multi.sendCommand(toCommand(one, one.encoding ?? null));
     const exec = multi.exec().catch((error: unknown) => {
       throw firstCause(error);
     });
-    return this.timed('multi', exec, timeoutMs, client);
+    // oxlint-disable-next-line eslint/no-underscore-dangle -- MULTI and EXEC are nowhere else; a cluster's retry makes it anew
+    return this.timed('multi', exec, timeoutMs, client, () => multi._queue);
   }
 
   close(): void {
@@ -135,10 +157,18 @@ export class Link {
     for (const client of this.clients.values()) client.disconnect();
   }
 
-  private timed(name: string, work: Promise<unknown>, timeoutMs: number, client: Client): Sent {
+  private timed(
+    name: string,
+    work: Promise<unknown>,
+    timeoutMs: number,
+    client: Client,
+    commands: () => readonly unknown[],
+  ): Sent {
     const settled = work.then(
       () => {},
-      () => {},
+      (error: unknown) => {
+        if (!isReplyError(error) && isOnItsWay(client, commands())) cut(client);
+      },
     );
     let timer: NodeJS.Timeout | undefined;
     let late: Promise<void> | undefined;
@@ -175,6 +205,7 @@ export class Link {
         redisOptions: {
           connectionName: this.clientName,
           maxRetriesPerRequest: 0,
+          ...NO_OTHER_BOUND,
           ...connectorFor((server as Cluster).options.redisOptions ?? {}),
         },
       });
@@ -214,12 +245,36 @@ export class Link {
 const connectorFor = ({ tls, sentinels, Connector }: RedisOptions): Pick<RedisOptions, 'Connector'> =>
   tls && !sentinels && !Connector ? { Connector: TlsConnector } : {};
 
+function commandTimeoutOf(server: Server): number | undefined {
+  const options = 'duplicate' in server ? server.options : server;
+  return 'redisOptions' in options ? options.redisOptions?.commandTimeout : (options as RedisOptions).commandTimeout;
+}
+
+/** What ioredis keeps of a connection, and does not tell by its types. */
+interface Connection {
+  stream?: Socket;
+  commandQueue?: CommandQueue;
+  offlineQueue?: CommandQueue;
+}
+type CommandQueue = { toArray(): { command: unknown }[] };
+
+const connectionsOf = (client: Client): Connection[] =>
+  ('nodes' in client ? client.nodes('all') : [client]) as unknown as Connection[];
+
+/**
+ * Is an answer to one of them still to come, or will it yet be sent? A command that the client gave up by a bound that got
+ * past ours (of the class, or of one node of a cluster) stays in its queue.
+ */
+function isOnItsWay(client: Client, commands: readonly unknown[]): boolean {
+  const given = new Set(commands);
+  return connectionsOf(client)
+    .flatMap(({ commandQueue, offlineQueue }) => [commandQueue, offlineQueue])
+    .some((queue) => queue?.toArray().some(({ command }) => given.has(command)) === true);
+}
+
 /** By RST: what is still in our buffer must not arrive once the network heals. */
 function cut(client: Client): void {
-  const nodes = 'nodes' in client ? client.nodes('all') : [client];
-  for (const node of nodes) {
-    resetConnection((node as unknown as { stream?: Socket }).stream);
-  }
+  for (const { stream } of connectionsOf(client)) resetConnection(stream);
 }
 
 /** EXECABORT alone does not say which command was refused, or why. */

@@ -70,26 +70,24 @@ export class ControlKey {
 
   /**
    * Changes the phase from what was read.
+   * @param acknowledged every instance has acknowledged `from`
    * @returns the control as it is now
    * @throws cutover.Busy (retried) where it was changed meanwhile, cutover.Deadline where a hold ran out
    */
-  async change(from: DualControl, to: Change): Promise<DualControl> {
+  async change(from: DualControl, to: Change, acknowledged = false): Promise<DualControl> {
     const { leaseMs, writeTimeoutMs, pollMs } = from;
     const setBy = `cutover ${this.migration.id}`;
-    const { keys, args, control } = changeArguments(this.migration.id, from, {
-      leaseMs,
-      writeTimeoutMs,
-      pollMs,
-      ...to,
-      setBy,
-    });
+    const change = { leaseMs, writeTimeoutMs, pollMs, ...to, setBy };
+    const { keys, args, control } = changeArguments(this.migration.id, from, change, acknowledged);
     // However long it takes, but not after standing still: another attempt may have taken over.
     this.#lease.check(`phase ${to.phase}`, Number.POSITIVE_INFINITY);
-    const [outcome, epoch] = (await this.redis.eval(CHANGE_PHASE_SCRIPT, 1, ...keys, ...args)) as [string, number];
-    if (outcome === 'set') return control;
+    const answer = await this.redis.eval(CHANGE_PHASE_SCRIPT, 1, ...keys, ...args);
+    const [outcome, epoch, , readsUntil] = answer as [string, number, string, string | null | undefined];
+    if (outcome === 'set') return readsUntil ? { ...control, readsUntil: Number(readsUntil) } : control;
     const wanted = `phase ${to.phase} could not be set`;
     if (outcome === 'late') throw permanent(ErrorType.deadline, `${wanted}: the hold of the writes had run out`);
-    if (outcome === 'early') throw transient(ErrorType.busy, `${wanted}: the hold before it has not run out yet`);
+    if (outcome === 'early')
+      throw transient(ErrorType.busy, `${wanted}: an instance may still read from the other side`);
     throw transient(ErrorType.busy, `${wanted}: the control key is at epoch ${epoch} by now, not ${from.epoch}`);
   }
 

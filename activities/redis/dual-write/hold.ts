@@ -163,7 +163,7 @@ async function requireEmpty(session: DualSession, id: string): Promise<void> {
 
 /**
  * Ends a hold, in the phase that it came from. Where reads had been turned they are turned back first, and only when nobody
- * can read from the other side any more may writes go on.
+ * can read from the other side any more may writes go on. Another worker may have begun with it, and have died in between.
  * @returns the control as it is; where there is no hold, unchanged
  */
 export async function releaseHold(key: ControlKey): Promise<DualControl> {
@@ -171,13 +171,12 @@ export async function releaseHold(key: ControlKey): Promise<DualControl> {
     const { control, nowMs } = await key.read();
     if (control.phase !== 'hold' || control.holdFrom === undefined) return control;
     const authority = authorityOf(control);
+    const released = { phase: control.holdFrom, reads: authority };
+    const turned = control.reads !== authority;
     try {
-      if (control.reads === authority || nowMs >= holdOver(control)) {
-        return await key.change(control, { phase: control.holdFrom, reads: authority });
-      }
-      const back = await key.change(control, { ...holdFields(control), reads: authority });
-      await readsTurned(key, back);
-      return await key.change(back, { phase: control.holdFrom, reads: authority });
+      if (turned && nowMs >= holdOver(control)) return await key.change(control, released);
+      const back = turned ? await key.change(control, { ...holdFields(control), reads: authority }) : control;
+      return await key.change(back, released, await readsTurned(key, back));
     } catch (error) {
       // Changed meanwhile, or the time for it has come or gone: read anew.
       if (!(error instanceof Error) || error.name !== 'ApplicationFailure' || round === 4) throw error;
@@ -187,14 +186,18 @@ export async function releaseHold(key: ControlKey): Promise<DualControl> {
   throw transient(ErrorType.busy, 'the hold of the writes could not be released: the control key changes all the time');
 }
 
-/** Until every instance has acknowledged where it reads, or can't read any more because its lease is over. */
-async function readsTurned(key: ControlKey, control: DualControl): Promise<void> {
-  const since = performance.now();
-  const longest = control.leaseMs + DUAL_MARGIN_MS;
+/**
+ * Until every instance has acknowledged where it reads, or can't read any more because its lease is over.
+ * @returns have all acknowledged it?
+ */
+async function readsTurned(key: ControlKey, { epoch, readsUntil }: DualControl): Promise<boolean> {
+  if (readsUntil === undefined) return false; // they were never turned: nothing to wait for
   for (;;) {
     const known = await readInstances(key);
-    if (known.every(({ instance }) => instance?.epoch === control.epoch)) return;
-    if (performance.now() - since > longest) return;
+    if (known.every(({ instance }) => instance?.epoch === epoch)) return true;
+    const { control: now, nowMs } = await key.read();
+    // Where somebody else has changed it, the change that was to follow says so.
+    if (nowMs >= readsUntil || now.epoch !== epoch) return false;
     await key.wait(PAUSE_MS);
   }
 }

@@ -29,7 +29,9 @@ export async function completeGroupMigration({ migration, cutover }: CompleteInp
   );
   if (up === true) return completeMigration({ id: migration.target.replicationGroup, aws: migration.aws });
   const why =
-    up === false ? 'the fence is not up any more (was the source restarted?)' : `the fence can't be seen: ${up}`;
+    up === false
+      ? 'the fence is not up any more (was the source restarted, or made a replica by a failover?)'
+      : `the fence can't be seen: ${up}`;
   // A second attempt does not know what the first one called.
   const answer = Context.current().info.attempt === 1 ? 'refused' : 'ambiguous';
   return { answer, message: `CompleteMigration was not called: ${why}` };

@@ -11,7 +11,7 @@ import { liftFence, raiseFence } from './fence.ts';
 import { cutoverOfFence, generationOf, readFenceSettings } from './fence-record.ts';
 import { withPrimaries, type Primaries } from './primaries.ts';
 import { judgeSync, readSource, readTarget } from './replication.ts';
-import { endEarlierFencers, fencerName } from './role.ts';
+import { endEarlierFencers, fencerName, replicaOf } from './role.ts';
 import { endEarlierFencersEverywhere, liftSourceFences, proveSourceWritableEverywhere } from './source-fence.ts';
 
 export interface FenceAndDrainInput {
@@ -71,14 +71,15 @@ export async function fenceAndDrain(input: FenceAndDrainInput): Promise<FenceAnd
   }
 }
 
-/** True where the fence of this pass through the critical section is up. */
+/** True where the fence of this pass through the critical section is up, on what still is the primary. */
 export async function fenceOfCutoverIsUp(input: {
   migrationId: string;
   source: RedisEndpoint;
   cutover: number;
 }): Promise<boolean> {
   return withRedis(input.source, { name: fencerName(input.migrationId) }, async (source) => {
-    return cutoverOfFence((await readFenceSettings(source)).toWrite) === input.cutover;
+    if (cutoverOfFence((await readFenceSettings(source)).toWrite) !== input.cutover) return false;
+    return (await replicaOf(source)) === undefined;
   });
 }
 

@@ -15,7 +15,9 @@ import {
   type FenceRecord,
   type FenceSettings,
 } from './fence-record.ts';
+import { SCRIPTS_REMEDY, scriptsGetThrough } from './fence-scripts.ts';
 import { parseInfo, readSource } from './replication.ts';
+import { replicaOf } from './role.ts';
 
 const DEFAULT_MAX_LAG_SECONDS = 10;
 
@@ -104,20 +106,27 @@ async function writesAreRefused(redis: Redis, key: string): Promise<boolean> {
   }
 }
 
-/** @throws cutover.Invalid where a write is accepted */
+/** @throws cutover.Invalid where a write is accepted, or one of the application's scripts would be */
 export async function proveRefusing(redis: Redis, { key, where } = PROBE): Promise<void> {
-  if (await writesAreRefused(redis, key)) return;
-  throw permanent(ErrorType.invalid, `${where} still accepts writes after min-replicas-to-write was set`, {
-    remedy: 'is it a replica, or a proxy in front of several servers? The fence must go to the primary itself',
-  });
+  if (!(await writesAreRefused(redis, key))) {
+    throw permanent(ErrorType.invalid, `${where} still accepts writes after min-replicas-to-write was set`, {
+      remedy: 'is it a replica, or a proxy in front of several servers? The fence must go to the primary itself',
+    });
+  }
+  const through = await scriptsGetThrough(redis, key);
+  if (through !== undefined) {
+    throw permanent(ErrorType.invalid, `the fence does not hold ${where}: ${through}`, { remedy: SCRIPTS_REMEDY });
+  }
 }
 
 /**
- * True where the fence is up and is this attempt's own. Asked right before the call that promotes, after the connection
- * it will be made on is open: an attempt that was given up finds another generation here.
+ * Why the fence is not up, this attempt's own and on the primary; undefined where it is. Asked right before the call that
+ * promotes, after the connection it will be made on is open: an attempt that was given up finds another generation here.
  */
-export async function holdsFence(redis: Redis, generation: number): Promise<boolean> {
-  return (await readFenceSettings(redis)).toWrite === fenceValue(generation);
+export async function whyNotHeld(redis: Redis, generation: number): Promise<string | undefined> {
+  const [{ toWrite }, primary] = await Promise.all([readFenceSettings(redis), replicaOf(redis)]);
+  if (toWrite !== fenceValue(generation)) return 'the fence is not this attempt’s any more: another one has taken over';
+  return primary && `the source is a replica of ${primary} by now, which was not fenced`;
 }
 
 export interface LiftedFence {

@@ -1,5 +1,6 @@
 /** Who is the primary: ROLE, the one answer that the server gives about itself, and the ending of earlier attempts. */
 import type { Redis } from 'ioredis';
+import { parseInfo } from './replication.ts';
 
 export interface Role {
   role: 'master' | 'slave' | 'sentinel';
@@ -14,6 +15,15 @@ export async function readRole(redis: Redis): Promise<Role> {
   const role = answer[0] as Role['role'];
   if (role !== 'slave') return { role };
   return { role, masterHost: String(answer[1]), masterPort: Number(answer[2]), linkState: String(answer[3]) };
+}
+
+/**
+ * Of a primary that was fenced: who took its place, as host:port, where a failover made it a replica. It keeps its process,
+ * its settings and the fence's record, while the new primary never had the fence. By INFO, which whoever fences may ask.
+ */
+export async function replicaOf(redis: Redis): Promise<string | undefined> {
+  const info = parseInfo(await redis.info('replication'));
+  return info['role'] === 'slave' ? `${info['master_host']}:${info['master_port']}` : undefined;
 }
 
 /** The name of the one connection on which a migration's target is promoted. */

@@ -10,7 +10,7 @@ import { liftFence, proveWritable, raiseFence, type LiftedFence, type LiftOption
 import { cutoverOfFence, FENCE_KEY, fenceValue, readFenceSettings } from './fence-record.ts';
 import { keyOn, nameOf, nodeFailure, withPrimaries, type Primaries, type PrimaryNode } from './primaries.ts';
 import { parseInfo } from './replication.ts';
-import { endEarlierFencers, readRole } from './role.ts';
+import { endEarlierFencers, readRole, replicaOf } from './role.ts';
 
 export interface RaisedSourceFence {
   /** Since when no write is acknowledged by all of it; from the first primary on where there are several. Epoch ms. */
@@ -82,9 +82,14 @@ async function faultOf(node: PrimaryNode, fence: RaisedSourceFence, generation: 
   const fenced = fence.nodes.find(({ id }) => id === node.id);
   if (!fenced) return notFenced(where);
   try {
-    const [server, settings] = await Promise.all([node.redis.info('server'), readFenceSettings(node.redis)]);
+    const [server, settings, primary] = await Promise.all([
+      node.redis.info('server'),
+      readFenceSettings(node.redis),
+      replicaOf(node.redis),
+    ]);
     if ((parseInfo(server)['run_id'] ?? '') !== fenced.runId)
       return `${where} was restarted or replaced since it was fenced, and takes writes again`;
+    if (primary) return `${where} is a replica of ${primary} by now, which was not fenced`;
     const { toWrite, toWriteName, maxLag, maxLagName } = settings;
     if (toWrite !== fenceValue(generation))
       return `the fence of ${where} is not this attempt’s: ${toWriteName} is ${toWrite}`;

@@ -15,7 +15,7 @@ import { sendCanary } from './canary.ts';
 import { connectRedis, redisFailure } from './connect.ts';
 import { CriticalLease } from './critical-lease.ts';
 import { drain } from './drain.ts';
-import { holdsFence, liftFence, raiseFence } from './fence.ts';
+import { liftFence, raiseFence, whyNotHeld } from './fence.ts';
 import { cutoverOfFence, generationOf, readFenceSettings } from './fence-record.ts';
 import { judgeSync, readSource, readTarget } from './replication.ts';
 import { endEarlierFencers, endEarlierPromoters, fencerName, promoterName, readRole } from './role.ts';
@@ -154,9 +154,8 @@ async function promote({ source, target, lease, facts, generation }: Held, withi
   lease.check('promote', withinMs);
   // The connection that promotes is open and named since before this check: whoever gave this attempt up has either
   // taken the fence over, which is seen here, or ends the connection.
-  if (!(await holdsFence(source, generation))) {
-    throw permanent(ErrorType.replication, 'the fence is not this attempt’s any more: another one has taken over');
-  }
+  const why = await whyNotHeld(source, generation);
+  if (why !== undefined) throw permanent(ErrorType.replication, why);
   facts.promoted = 'unknown';
   await target.replicaof('NO', 'ONE');
   const { role } = await readRole(target);

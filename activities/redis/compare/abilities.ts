@@ -1,5 +1,6 @@
 /** What a server lets us do. Found by trying each command on a key that does not exist: versions, ACLs and renamed commands all show. */
 import type { Redis } from 'ioredis';
+import { ownScript } from '../own-scripts.ts';
 
 export interface Abilities {
   /** Name of the EVAL to use, or undefined where scripts are refused. */
@@ -17,6 +18,8 @@ export interface Abilities {
 
 /** A key that does not exist, with a name that we may use. */
 export const PROBE = 'cutover:probe';
+
+const SCRIPT = ownScript(`redis.call('TYPE', KEYS[1]) return redis.sha1hex(cmsgpack.pack({struct.pack('>d', 1)}))`);
 
 async function accepted(call: Promise<unknown>): Promise<boolean> {
   try {
@@ -42,9 +45,8 @@ async function accepted(call: Promise<unknown>): Promise<boolean> {
  */
 export async function abilitiesOf(redis: Redis, probe: string = PROBE): Promise<Abilities> {
   const has = (name: string, ...args: (string | number)[]) => accepted(redis.callBuffer(name, args));
-  const script = `redis.call('TYPE', KEYS[1]) return redis.sha1hex(cmsgpack.pack({struct.pack('>d', 1)}))`;
   const [readOnlyEval, pexpiretime, fieldExpiry, memoryUsage, dump, smismember, zmscore, info] = await Promise.all([
-    has('EVAL_RO', script, 1, probe),
+    has('EVAL_RO', SCRIPT.text, 1, probe),
     has('PEXPIRETIME', probe),
     has('HPEXPIRETIME', probe, 'FIELDS', 1, 'f'),
     has('MEMORY', 'USAGE', probe),
@@ -54,7 +56,7 @@ export async function abilitiesOf(redis: Redis, probe: string = PROBE): Promise<
     has('INFO', 'keyspace'),
   ]);
   // Only where it is needed: under CLIENT PAUSE WRITE an EVAL is not refused, it hangs.
-  const anyEval = !readOnlyEval && (await has('EVAL', script, 1, probe));
+  const anyEval = !readOnlyEval && (await has('EVAL', SCRIPT.text, 1, probe));
   return {
     eval: readOnlyEval ? 'EVAL_RO' : anyEval ? 'EVAL' : undefined,
     pexpiretime,

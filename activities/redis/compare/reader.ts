@@ -1,9 +1,9 @@
 /** Reads keys of one side as digests: by script where the server allows it, by plain commands where not. */
-import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { Abilities } from './abilities.ts';
 import { digestPlainly } from './digest-plain.ts';
 import { CLUSTER_DIGEST_SCRIPT, DIGEST_SCRIPT } from './digest-script.ts';
+import { ownScript } from '../own-scripts.ts';
 import { ask } from './replies.ts';
 import type { Depth, KeyState } from './types.ts';
 
@@ -15,9 +15,8 @@ const FEWEST_KEYS = 8;
 /** A script blocks its server: above this the next calls get fewer keys. */
 const LONGEST_CALL_US = 5_000;
 
-const withSha = (text: string) => ({ text, sha: createHash('sha1').update(text).digest('hex') });
-const SCRIPT = withSha(DIGEST_SCRIPT);
-const CLUSTER_SCRIPT = withSha(CLUSTER_DIGEST_SCRIPT);
+const SCRIPT = ownScript(DIGEST_SCRIPT);
+const CLUSTER_SCRIPT = ownScript(CLUSTER_DIGEST_SCRIPT);
 
 /** Lines as in digest-script.ts, one per key, in the keys' order. */
 export interface Page {

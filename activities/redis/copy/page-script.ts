@@ -3,8 +3,8 @@
  * the servers 10; nearly all of it is the client's handling of single commands.
  */
 import type { Redis } from 'ioredis';
-import { createHash } from 'node:crypto';
 import { ask } from '../compare/replies.ts';
+import { ownScript, type OwnScript } from '../own-scripts.ts';
 import type { Server } from './server.ts';
 
 /** A script blocks its server: these two keep it to some 3 ms. */
@@ -14,15 +14,13 @@ export const SCRIPT_BYTES = 262_144;
 export const SCRIPT_KEY_BYTES = 65_536;
 
 export class PageScript {
-  readonly #text: string;
-  readonly #sha: string;
+  readonly #script: OwnScript;
   readonly #writes: boolean;
   /** Servers that refused it: they are not asked again. */
   readonly #refused = new WeakSet<Server>();
 
   constructor(text: string, writes: boolean) {
-    this.#text = text;
-    this.#sha = createHash('sha1').update(text).digest('hex');
+    this.#script = ownScript(text);
     this.#writes = writes;
   }
 
@@ -42,8 +40,8 @@ export class PageScript {
     const name = this.#writes ? 'EVAL' : (server.abilities.eval ?? 'EVAL');
     const call = (command: string, script: string) => ask<T>(redis, command, script, keys.length, ...keys, ...args);
     try {
-      return await call(name.replace('EVAL', 'EVALSHA'), this.#sha).catch((error: Error) => {
-        if (/^NOSCRIPT|NOPERM.*evalsha/i.test(error.message)) return call(name, this.#text);
+      return await call(name.replace('EVAL', 'EVALSHA'), this.#script.sha).catch((error: Error) => {
+        if (/^NOSCRIPT|NOPERM.*evalsha/i.test(error.message)) return call(name, this.#script.text);
         throw error;
       });
     } catch (error) {

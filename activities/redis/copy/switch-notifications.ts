@@ -4,6 +4,7 @@ import { ErrorType } from '../../../spec/errors.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import { permanent } from '../../errors.ts';
 import { withRedis } from '../connect.ts';
+import { atLeast, versionIfReadable } from '../preflight/versions.ts';
 import { parseInfo } from '../replication.ts';
 import { completed, notificationSetting } from './notifications.ts';
 import { topologyOf } from './topology.ts';
@@ -72,7 +73,8 @@ export async function restoreNotifications(
     const restored = withNode(input, at, async (redis) => {
       const now = await notificationSetting(redis);
       // Redis writes the flags in its own order, and all classes as A.
-      const same = (a: string, b: string) => canonical(a) === canonical(b);
+      const all = allClasses(parseInfo(await redis.info('server')));
+      const same = (a: string, b: string) => canonical(a, all) === canonical(b, all);
       if (now === undefined || same(now, old)) return `as before ("${old}")`;
       if (!same(now, wanted)) return `left alone: somebody set it to "${now}" since`;
       await redis.config('SET', SETTING, old);
@@ -87,7 +89,16 @@ export async function restoreNotifications(
   return { note: `${SETTING} on ${notes.join('; ')}` };
 }
 
-function canonical(setting: string): string {
-  const flags = setting.replace('A', 'g$lshzxetd');
+/**
+ * What A stands for. Before Redis 6.2.2 there is no d, and all of the others are written as A; with d among them, that would
+ * look like a setting of somebody else's.
+ */
+function allClasses(info: Record<string, string>): string {
+  const version = versionIfReadable(info);
+  return version && !atLeast(version, 6, 2, 2) ? 'g$lshzxet' : 'g$lshzxetd';
+}
+
+function canonical(setting: string, all: string): string {
+  const flags = setting.replace('A', () => all);
   return [...new Set(flags.split(''))].toSorted().join('');
 }

@@ -12,7 +12,7 @@ import { CriticalLease } from '../critical-lease.ts';
 import { liftFence, raiseFence } from '../fence.ts';
 import { generationOf, isFenceValue, readFenceRecord, readFenceSettings } from '../fence-record.ts';
 import { parseInfo } from '../replication.ts';
-import { endEarlierFencers, fencerName } from '../role.ts';
+import { endEarlierFencers, fencerName, replicaOf } from '../role.ts';
 
 /** It is raised once in a run; a retry of the step takes it over. */
 const PASS = 1;
@@ -71,6 +71,8 @@ async function fallenFence(input: {
   return withRedis(input.source, { name: fencerName(migrationId) }, async (source) => {
     const now = parseInfo(await source.info('server'))['run_id'] ?? '';
     if (now !== runId) return 'the source was restarted or replaced since it was fenced, and takes writes again';
+    const primary = await replicaOf(source);
+    if (primary) return `the source is a replica of ${primary} by now, which was not fenced and takes writes`;
     const { toWrite, toWriteName, maxLag, maxLagName } = await readFenceSettings(source);
     if (!isFenceValue(toWrite)) return `somebody lifted the fence: ${toWriteName} is ${toWrite}`;
     if (maxLag === 0) return `${maxLagName} is 0, which switches the fence off`;

@@ -2,6 +2,7 @@
 import type { Redis } from 'ioredis';
 import { FENCE_KEY, isFenceValue, readFenceRecord, readFenceSettings, type FenceSettings } from '../fence-record.ts';
 import { CannotCheck, fail, pass, unmet, warn, type Check, type Finding } from '../../preflight/check.ts';
+import { othersScripts, refusesScripts, SCRIPTS_REMEDY } from '../fence-scripts.ts';
 import { clientsOf } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { followsOurSource, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
@@ -29,7 +30,7 @@ const FENCING = [
 
 const RIGHTS = '+config|get +config|set +get +set +del +info ~cutover:*'.split(' ');
 
-/** Of each primary by itself, C1 to C5. */
+/** Of each primary by itself, C1 to C5 and C10. */
 export const primaryFenceChecks: readonly Check<FenceContext>[] = [
   {
     id: 'C1',
@@ -108,6 +109,15 @@ export const primaryFenceChecks: readonly Check<FenceContext>[] = [
           );
     },
   },
+  {
+    id: 'C10',
+    title: 'the fence holds scripts, too',
+    severity: 'fail',
+    cheap: true,
+    remedy: () => SCRIPTS_REMEDY,
+    byHand: (c) => `${cli(c, 'INFO', 'memory')}  # number_of_cached_scripts:0`,
+    run: checkScripts,
+  },
 ];
 
 export const fenceChecks: readonly RedisOnlineCheck[] = [
@@ -149,6 +159,23 @@ export const fenceChecks: readonly RedisOnlineCheck[] = [
     },
   },
 ];
+
+async function checkScripts(c: FenceContext): Promise<Finding> {
+  const version = await c.source.version();
+  if (refusesScripts(version)) return pass(`${version.text} refuses the writes of scripts as well`);
+  const others = await connected(c)
+    .then(othersScripts)
+    .catch((error: Error) => {
+      throw new CannotCheck(`the scripts of ${c.source.where}: ${error.message}`);
+    });
+  if (others === undefined) throw new CannotCheck(`${version.text} does not tell which scripts ran beside our own`);
+  if (others === 0) return pass(`${version.text} would let scripts write, but has seen none of the application's`);
+  const found = `${version.text} lets scripts write in spite of the fence, and has run some that are not ours (${others})`;
+  // Until the fence the application may go on with them: what it needs is that they are stopped by then.
+  return c.moment === 'before-fence'
+    ? unmet(found)
+    : warn(`${found}; the cutover refuses until they are stopped`, SCRIPTS_REMEDY);
+}
 
 async function fenceIsUp(c: FenceContext, name: string, value: number): Promise<Finding> {
   const found = `${name} ${value}: a fence is up, the source refuses every write`;

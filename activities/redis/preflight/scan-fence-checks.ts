@@ -12,7 +12,7 @@ const fenceOf = (source: RedisProbe, { migration, moment }: ScanContext): FenceC
   moment,
 });
 
-/** C1 to C5 of each primary; its record (C4) is on one of them, and whichever asks for it is told the same. */
+/** C1 to C5 and C10 of each primary; its record (C4) is on one of them, and whichever asks for it is told the same. */
 const eachPrimary: readonly ScanCheck[] = primaryFenceChecks.map((check) =>
   everyPrimary('source', {
     ...check,

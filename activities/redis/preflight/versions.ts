@@ -35,6 +35,15 @@ export function versionFromInfo(info: Readonly<Record<string, string>>): EngineV
   return engineVersion('redis', redis);
 }
 
+/** The same for whom a version that we can't read is no reason to stop. */
+export function versionIfReadable(info: Readonly<Record<string, string>>): EngineVersion | undefined {
+  try {
+    return versionFromInfo(info);
+  } catch {
+    return undefined;
+  }
+}
+
 /** True where the version is at least this one; of Valkey, which began at 7.2, so is any below. */
 export function atLeast(version: EngineVersion, major: number, minor = 0, patch = 0): boolean {
   if (version.major !== major) return version.major > major;

@@ -261,6 +261,7 @@ test('a source that loses the fence between the section and the hooks: nothing i
     remedy: expect.stringContaining('Abort, and start again'),
     choices: expect.arrayContaining(['abort']),
   });
+  expect(parked.fence).toMatchObject({ state: 'lifted', detail: expect.stringContaining('did not hold') });
   await scene.handle.abort({ by: 'test' });
   const aborted = await untilStatus(scene.handle, 'aborted', (s) => s.phase === 'aborted');
   expect(aborted.cutovers[0]).toMatchObject({ outcome: 'undone', reason: 'aborted by test' });

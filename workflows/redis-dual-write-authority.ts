@@ -50,8 +50,10 @@ export class DualAuthority {
     const result = await this.act.copy.compareDual.executeWithOptions({ summary: 'compare and repair' }, [
       { migration, epoch: this.epoch(run), ...(authority === 'source' ? {} : { authority }) },
     ]);
+    const before = this.comparedInput(run).compared;
     run.board.update((status) => {
-      status.report['compare'] = result;
+      // Where differences were left, the processes that were found equal are still those of before.
+      status.report['compare'] = result.equal || !before ? result : { ...result, processes: before };
     });
     if (!result.equal) throw stillDiffers(result, migration.id);
     return result;

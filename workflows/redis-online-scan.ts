@@ -15,6 +15,7 @@ import type { RedisOnlineEngine } from './redis-online-engine.ts';
 import type { Run } from './runbook.ts';
 
 const SLACK_MS = 15_000;
+const BEFORE_HOOKS_MS = 60_000;
 const NOTIFICATIONS = 'notifications';
 /** `patched`: the canary is a part of the section, and an abort undoes everything until the hooks begin. */
 export const BACK_UNTIL_HOOKS = 'back-until-hooks';
@@ -162,9 +163,11 @@ export function scanEngine(input: MigrationInput, migration: RedisOnlineScan): R
 
     async beforeHooks() {
       // A source that restarted since has forgotten the fence, and what it has taken is nowhere else.
-      await act.quick.closeCopy.executeWithOptions({ summary: 'the fence still stands' }, [
-        { migration, ...closing!, sendingNow: true },
-      ]);
+      await act.quick.closeCopy.executeWithOptions(
+        // Writes are refused: where it can't be told soon, an operator has to know.
+        { summary: 'the fence still stands', scheduleToCloseTimeout: BEFORE_HOOKS_MS },
+        [{ migration, ...closing!, sendingNow: true }],
+      );
     },
 
     async tidyUp(_attached, run) {

@@ -248,6 +248,20 @@ class RedisOnlineRunbook {
     });
   }
 
+  private async requireFence(run: Run): Promise<void> {
+    try {
+      await this.engine.beforeHooks?.(run);
+    } catch (error) {
+      const { type, message } = reasonOf(error);
+      if (type === ErrorType.replication) {
+        run.board.update((status) => {
+          status.fence = { ...status.fence, state: 'lifted', detail: message };
+        });
+      }
+      throw error;
+    }
+  }
+
   /** From here the application may write to the target: nothing is undone any more. */
   private commit(run: Run): void {
     if (!this.undoable) return;
@@ -257,6 +271,8 @@ class RedisOnlineRunbook {
     run.switched = true;
     run.disarm(FENCE);
     run.disarm('attach');
+    // Skipped, though the source takes writes: what was found stays what is told.
+    if (run.status.fence.state === 'lifted') return;
     run.board.update((status) => {
       status.fence = {
         ...status.fence,
@@ -340,7 +356,7 @@ class RedisOnlineRunbook {
   private async switch(run: Run, attached: Attached): Promise<void> {
     const list = this.hooks;
     await run.step('switch', async () => {
-      if (this.undoable) await this.engine.beforeHooks?.(run);
+      if (this.undoable) await this.requireFence(run);
       this.commit(run);
       if (list.hooks.length === 0) return;
       try {
@@ -368,7 +384,9 @@ class RedisOnlineRunbook {
         status.report['final'] = final;
       });
       run.board.leave(
-        'the old source stays fenced and keeps its data; to let it take writes again: cutover unfence <file>',
+        run.status.fence.state === 'lifted'
+          ? 'the old source keeps its data and is NOT fenced: what it takes is not on the target'
+          : 'the old source stays fenced and keeps its data; to let it take writes again: cutover unfence <file>',
       );
       return final;
     });

@@ -289,8 +289,7 @@ const RECORDINGS: Recordings = {
     await ready('approve-reads');
     await scene.target.kill();
     await scene.target.restart();
-    await untilStatus(handle, 'parked', (s) => s.phase === 'needs-operator');
-    await handle.retry({ by: 'test' });
+    await untilStatus(handle, 'closed', (s) => s.gate?.notReady?.includes('not the process') ?? false);
     await ready('approve-reads');
     await handle.approve({ by: 'test' });
     await ready('approve-source-off');

@@ -62,7 +62,7 @@ export async function holdAndDrain(
   try {
     const changed = changedSince(compared.processes, session.processes(), compared.sides);
     if (changed) {
-      throw permanent(ErrorType.differs, changed, { remedy: 'everything has to be copied and compared again' });
+      throw permanent(ErrorType.differs, changed, { remedy: 'the gate does it, and opens again after it' });
     }
     const heldAt = Date.now();
     const began = performance.now();

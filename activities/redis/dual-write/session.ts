@@ -144,7 +144,7 @@ export function changedSince(
 ): string | undefined {
   const changed = compared === undefined ? [] : sides.filter((side) => compared[side] !== now[side]);
   if (changed.length === 0) return undefined;
-  return `the ${changed.join(' and the ')} is not the process any more that was compared (restarted, failed over, or a node was added), and may lack what was written before`;
+  return `the ${changed.join(' and the ')} is not the process any more that was compared (restarted, failed over, or a node was added), and may lack what was written before: everything is to be copied and compared again`;
 }
 
 interface Opened {

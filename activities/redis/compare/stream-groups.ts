@@ -3,9 +3,15 @@ import type { Redis } from 'ioredis';
 import { digestOf, packed } from './canonical.ts';
 import { ask } from './replies.ts';
 
+export interface Group {
+  name: Buffer;
+  lastDelivered: Buffer;
+  pending: number;
+}
+
 export interface StreamGroups {
   lastId: Buffer;
-  groups: { name: Buffer; lastDelivered: Buffer; pending: number }[];
+  groups: Group[];
 }
 
 type Field = Buffer | number | null | unknown[];
@@ -29,18 +35,18 @@ function bytesOf(reply: Field[], name: string): Buffer {
 
 /** Last id and consumer groups of a stream; the fields are found by name, since versions add some. */
 export async function streamGroups(redis: Redis, key: Buffer): Promise<StreamGroups> {
-  const [stream, groups] = await Promise.all([
-    ask<Field[]>(redis, 'XINFO', 'STREAM', key),
-    ask<Field[][]>(redis, 'XINFO', 'GROUPS', key),
-  ]);
-  return {
-    lastId: bytesOf(stream, 'last-generated-id'),
-    groups: groups.map((group) => ({
-      name: bytesOf(group, 'name'),
-      lastDelivered: bytesOf(group, 'last-delivered-id'),
-      pending: Number(field(group, 'pending')),
-    })),
-  };
+  const [stream, groups] = await Promise.all([ask<Field[]>(redis, 'XINFO', 'STREAM', key), groupsOf(redis, key)]);
+  return { lastId: bytesOf(stream, 'last-generated-id'), groups };
+}
+
+/** The groups alone. Not their `entries-read` and `lag`: a server may derive them from the stream's length, which XADD changes. */
+export async function groupsOf(redis: Redis, key: Buffer): Promise<Group[]> {
+  const groups = await ask<Field[][]>(redis, 'XINFO', 'GROUPS', key);
+  return groups.map((group) => ({
+    name: bytesOf(group, 'name'),
+    lastDelivered: bytesOf(group, 'last-delivered-id'),
+    pending: Number(field(group, 'pending')),
+  }));
 }
 
 const PENDING_PAGE = 1000;
@@ -53,18 +59,21 @@ export async function groupsState(redis: Redis, key: Buffer): Promise<string> {
   if ((await redis.type(key)) !== 'stream') return '-';
   const { lastId, groups } = await streamGroups(redis, key);
   const parts: Buffer[] = [lastId];
-  for (const group of groups) {
-    parts.push(group.name, group.lastDelivered);
-    for (let start = '-'; ;) {
-      const page = await ask<Pending[]>(redis, 'XPENDING', key, group.name, start, '+', PENDING_PAGE);
-      const flat = page.flatMap(([id, consumer, , deliveries]) => [id, consumer, Buffer.from(String(deliveries))]);
-      if (flat.length > 0) parts.push(Buffer.from(digestOf(packed(flat))));
-      const last = page.at(-1);
-      if (!last || page.length < PENDING_PAGE) break;
-      start = nextId(last[0]);
-    }
-  }
+  for (const group of groups) parts.push(group.name, group.lastDelivered, ...(await pendingDigests(redis, key, group)));
   return digestOf(packed(parts));
+}
+
+/** Of each page of a group's pending entries. */
+export async function pendingDigests(redis: Redis, key: Buffer, group: Group): Promise<Buffer[]> {
+  const digests: Buffer[] = [];
+  for (let start = '-'; ;) {
+    const page = await ask<Pending[]>(redis, 'XPENDING', key, group.name, start, '+', PENDING_PAGE);
+    const flat = page.flatMap(([id, consumer, , deliveries]) => [id, consumer, Buffer.from(String(deliveries))]);
+    if (flat.length > 0) digests.push(Buffer.from(digestOf(packed(flat))));
+    const last = page.at(-1);
+    if (!last || page.length < PENDING_PAGE) return digests;
+    start = nextId(last[0]);
+  }
 }
 
 /** The id right after this one. The exclusive `(` needs 6.2. */

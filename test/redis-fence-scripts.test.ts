@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { abilitiesOf } from '../activities/redis/compare/abilities.ts';
 import { liftFence, raiseFence } from '../activities/redis/fence.ts';
-import { refusesScripts, SCRIPTS_REMEDY } from '../activities/redis/fence-scripts.ts';
+import { ASKING_REMEDY, refusesScripts, SCRIPTS_REMEDY } from '../activities/redis/fence-scripts.ts';
 import type { RedisOnlineContext } from '../activities/redis/preflight/context.ts';
 import { primaryFenceChecks } from '../activities/redis/preflight/fence-checks.ts';
 import { redisProbe } from '../activities/redis/preflight/probe.ts';
@@ -72,6 +72,21 @@ describe('before Redis 6.0.17', () => {
     }
     await redis.eval(WRITE, 1, 'order');
     await expect(raiseFence(redis, 'shop', 1003)).rejects.toThrow('has run some that are not ours (1)');
+  });
+
+  test('where SCRIPT is renamed, our own try of a fence is no reason against the next', async () => {
+    const server = await startOldRedis('5.0', { 'rename-command': 'SCRIPT ""' });
+    onTestFinished(() => server.stop());
+    const redis = server.connect();
+    for (const generation of [1001, 1002]) {
+      await raiseFence(redis, 'shop', generation);
+      await liftFence(redis, { migration: 'shop', generation });
+    }
+    await redis.eval(WRITE, 1, 'order');
+    await expect(raiseFence(redis, 'shop', 1003)).rejects.toMatchObject({
+      message: expect.stringMatching(/may have run some that are not ours: it keeps 1, .*unknown command `SCRIPT`\)$/i),
+      details: [{ remedy: ASKING_REMEDY }],
+    });
   });
 
   test('of a cluster no node keeps the fence where one runs scripts', async () => {

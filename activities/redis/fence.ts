@@ -15,7 +15,7 @@ import {
   type FenceRecord,
   type FenceSettings,
 } from './fence-record.ts';
-import { SCRIPTS_REMEDY, scriptsGetThrough } from './fence-scripts.ts';
+import { scriptsGetThrough } from './fence-scripts.ts';
 import { parseInfo, readSource } from './replication.ts';
 import { replicaOf } from './role.ts';
 
@@ -106,7 +106,7 @@ async function writesAreRefused(redis: Redis, key: string): Promise<boolean> {
   }
 }
 
-/** @throws cutover.Invalid where a write is accepted, or one of the application's scripts would be */
+/** @throws cutover.Invalid where a write is accepted, or one of the application's scripts may be */
 export async function proveRefusing(redis: Redis, { key, where } = PROBE): Promise<void> {
   if (!(await writesAreRefused(redis, key))) {
     throw permanent(ErrorType.invalid, `${where} still accepts writes after min-replicas-to-write was set`, {
@@ -115,7 +115,8 @@ export async function proveRefusing(redis: Redis, { key, where } = PROBE): Promi
   }
   const through = await scriptsGetThrough(redis, key);
   if (through !== undefined) {
-    throw permanent(ErrorType.invalid, `the fence does not hold ${where}: ${through}`, { remedy: SCRIPTS_REMEDY });
+    const { why, remedy } = through;
+    throw permanent(ErrorType.invalid, `the fence does not hold ${where}: ${why}`, { remedy });
   }
 }
 

@@ -16,9 +16,13 @@ import { ErrorType } from '../../../spec/errors.ts';
 import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import { permanent, transient } from '../../errors.ts';
 import { CriticalLease } from '../critical-lease.ts';
+import { ownScript } from '../own-scripts.ts';
 import type { Target } from '../copy/target.ts';
 import { dualFailure } from './failure.ts';
 import { connectToNodeOf } from '../node-of-key.ts';
+
+/** Here and not in the spec, which workflows load: they have no crypto. */
+const CHANGE_PHASE = ownScript(CHANGE_PHASE_SCRIPT);
 
 export interface ControlNow {
   control: DualControl;
@@ -81,7 +85,7 @@ export class ControlKey {
     const { keys, args, control } = changeArguments(this.migration.id, from, change, acknowledged);
     // However long it takes, but not after standing still: another attempt may have taken over.
     this.#lease.check(`phase ${to.phase}`, Number.POSITIVE_INFINITY);
-    const answer = await this.redis.eval(CHANGE_PHASE_SCRIPT, 1, ...keys, ...args);
+    const answer = await this.redis.eval(CHANGE_PHASE.text, 1, ...keys, ...args);
     const [outcome, epoch, , readsUntil] = answer as [string, number, string, string | null | undefined];
     if (outcome === 'set') return readsUntil ? { ...control, readsUntil: Number(readsUntil) } : control;
     const wanted = `phase ${to.phase} could not be set`;

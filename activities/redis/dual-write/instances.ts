@@ -14,6 +14,7 @@ import type { RedisDualWrite } from '../../../spec/kind-redis-dual-write.ts';
 import type { RedisEndpoint } from '../../../spec/values.ts';
 import { asPairs } from '../compare/replies.ts';
 import { connectRedis } from '../connect.ts';
+import { ownScript } from '../own-scripts.ts';
 import { redisCli } from '../preflight/commands.ts';
 import { topologyOf } from '../copy/topology.ts';
 import type { ControlKey } from './control.ts';
@@ -88,10 +89,10 @@ export function remedyFor(migration: RedisDualWrite, { missing }: Judged): strin
   return `is it still running? Let it go on, or end it; once it is gone for good: ${redisCli(migration.source, 'HDEL', instances, ...gone)}`;
 }
 
-const RETIRE_SCRIPT = `
+const RETIRE = ownScript(`
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
 return 0
-`;
+`);
 
 /**
  * Takes out instances that are silent for longer than the file allows, and ends their connections.
@@ -105,7 +106,7 @@ export async function retireGone(key: ControlKey, control: DualControl, nowMs: n
     if (!instance || nowMs - instance.at < goneAfter || nowMs < harmlessFrom(instance, control)) continue;
     await endConnections(key.migration, (owner) => owner === name);
     // It may have come back just now.
-    if (Number(await key.redis.eval(RETIRE_SCRIPT, 1, dualKeys(key.migration.id).instances, name, text)) > 0) {
+    if (Number(await key.redis.eval(RETIRE.text, 1, dualKeys(key.migration.id).instances, name, text)) > 0) {
       gone.push(name);
     }
   }

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { FENCE_KEY, isFenceValue, readFenceRecord, readFenceSettings, type FenceSettings } from '../fence-record.ts';
 import { CannotCheck, fail, pass, unmet, warn, type Check, type Finding } from '../../preflight/check.ts';
-import { othersScripts, refusesScripts, SCRIPTS_REMEDY } from '../fence-scripts.ts';
+import { othersScripts, refusesScripts, SCRIPTS_REMEDY, whyOthers } from '../fence-scripts.ts';
 import { clientsOf } from './clients.ts';
 import { redisCli } from './commands.ts';
 import { followsOurSource, userOf, type RedisOnlineCheck, type RedisOnlineContext } from './context.ts';
@@ -168,13 +168,14 @@ async function checkScripts(c: FenceContext): Promise<Finding> {
     .catch((error: Error) => {
       throw new CannotCheck(`the scripts of ${c.source.where}: ${error.message}`);
     });
-  if (others === undefined) throw new CannotCheck(`${version.text} does not tell which scripts ran beside our own`);
   if (others === 0) return pass(`${version.text} would let scripts write, but has seen none of the application's`);
-  const found = `${version.text} lets scripts write in spite of the fence, and has run some that are not ours (${others})`;
+  // Where it can't be told, too: raising the fence refuses it then, and the operator is to know before.
+  const { why, remedy } = whyOthers(others);
+  const found = `${version.text} lets scripts write in spite of the fence, and ${why}`;
   // Until the fence the application may go on with them: what it needs is that they are stopped by then.
   return c.moment === 'before-fence'
-    ? unmet(found)
-    : warn(`${found}; the cutover refuses until they are stopped`, SCRIPTS_REMEDY);
+    ? unmet(found, remedy)
+    : warn(`${found}; the cutover refuses until they are stopped`, remedy);
 }
 
 async function fenceIsUp(c: FenceContext, name: string, value: number): Promise<Finding> {

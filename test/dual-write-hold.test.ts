@@ -21,6 +21,7 @@ import {
 import { redisDualWrite } from '../spec/kind-redis-dual-write.ts';
 import { hold, play } from './dual-write/play.ts';
 import type { Play } from './dual-write/play.ts';
+import { dualInstance } from './stage/dual-instance.ts';
 import { until } from './stage/redis-copy.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -105,21 +106,7 @@ describe('on servers', () => {
     p.s.hset(
       dualKeys(p.id).instances,
       'one',
-      encodeInstance({
-        protocol: 1,
-        epoch: control.epoch,
-        phase: 'hold',
-        reads: control.reads,
-        at: 1,
-        host: 'web-1',
-        pid: 7,
-        version: '1',
-        held: 0,
-        pending: 0,
-        queued: 0,
-        recorded: 0,
-        failedSecondWrites: 0,
-      }),
+      encodeInstance(dualInstance({ epoch: control.epoch, phase: 'hold', reads: control.reads })),
     );
   const backFrom = ({ holdUntil }: DualControl, holdFrom: HoldFrom) =>
     ({ phase: 'hold', holdFrom, holdUntil: holdUntil!, reads: authorityOf({ phase: 'hold', holdFrom }) }) as const;

@@ -4,6 +4,7 @@ import { judgeInstances, notAllThere, remedyFor } from '../activities/redis/dual
 import { encodeInstance, noControl, type DualControl, type DualInstance } from '../spec/dual-write.ts';
 import { redisDualWrite } from '../spec/kind-redis-dual-write.ts';
 import { redisDualWritePlan } from '../workflows/redis-dual-write-plan.ts';
+import { dualInstance } from './stage/dual-instance.ts';
 
 const FILE = { kind: 'redis-dual-write', id: 'm', source: { host: 'a' }, target: { host: 'b' } };
 
@@ -41,22 +42,7 @@ const NOW = 1_000_000;
 const BOTH: DualControl = { ...noControl(), phase: 'both', epoch: 3 };
 const HOLD: DualControl = { ...BOTH, phase: 'hold', epoch: 4, holdFrom: 'both', holdUntil: NOW + 1_000 };
 const known = (name: string, more: Partial<DualInstance> = {}) => {
-  const instance: DualInstance = {
-    protocol: 1,
-    epoch: 3,
-    phase: 'both',
-    reads: 'source',
-    at: NOW - 100,
-    host: 'web-1',
-    pid: 7,
-    version: '1',
-    held: 0,
-    pending: 0,
-    queued: 0,
-    recorded: 0,
-    failedSecondWrites: 0,
-    ...more,
-  };
+  const instance = dualInstance({ epoch: 3, at: NOW - 100, ...more });
   return { name, text: encodeInstance(instance), instance };
 };
 

@@ -5,6 +5,7 @@ import { ControlKey } from '../activities/redis/dual-write/control.ts';
 import { retireGone } from '../activities/redis/dual-write/instances.ts';
 import { dualClientName, dualKeys, encodeInstance, noControl } from '../spec/dual-write.ts';
 import { redisDualWrite } from '../spec/kind-redis-dual-write.ts';
+import { dualInstance } from './stage/dual-instance.ts';
 import { openDualScene, withRedis } from './stage/dual-write.ts';
 import { verdictOf } from './stage/dual-write-verdict.ts';
 import { stage as clusters, type Stage as Clusters } from './stage/redis-copy.ts';
@@ -93,22 +94,7 @@ test('the phase is set by whoever saw the last one; who is gone is taken off, wi
 
     await sleeper.ping();
     const { nowMs } = await one.read();
-    const record = (at: number) =>
-      encodeInstance({
-        protocol: 1,
-        epoch: 1,
-        phase: 'both',
-        reads: 'source',
-        at,
-        host: 'web-1',
-        pid: 7,
-        version: '1',
-        held: 0,
-        pending: 0,
-        queued: 0,
-        recorded: 0,
-        failedSecondWrites: 0,
-      });
+    const record = (at: number) => encodeInstance(dualInstance({ at }));
     const { instances } = dualKeys('gone');
     await one.redis.hset(instances, {
       dead: record(nowMs - 60_000),

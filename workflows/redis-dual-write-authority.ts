@@ -1,8 +1,8 @@
 /** Who is the authority, and every change of it: what the runbook of `redis-dual-write` does with the control key. */
-import type { MigrationInput } from '../spec/contract.ts';
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { DualCompareResult } from '../activities/redis/dual-write/compare-rounds.ts';
 import type { DualProcesses } from '../activities/redis/dual-write/session.ts';
+import type { MigrationInput } from '../spec/contract.ts';
 import { ErrorType } from '../spec/errors.ts';
 import type { RedisDualWrite } from '../spec/kind-redis-dual-write.ts';
 import { activityProxies, criticalOptions } from './activity-options.ts';
@@ -39,9 +39,10 @@ export class DualAuthority {
     return (run.status.report['dual'] as KnownPhase | undefined)?.epoch ?? 0;
   }
 
-  /** The processes that were found equal last; undefined where a version before 2026-11-22 compared. */
-  compared(run: Run): DualProcesses | undefined {
-    return (run.status.report['compare'] as DualCompareResult | undefined)?.processes;
+  /** The processes that were found equal last, for an activity; none where a version before 2026-11-22 compared. */
+  compared(run: Run): { compared?: DualProcesses } {
+    const processes = (run.status.report['compare'] as DualCompareResult | undefined)?.processes;
+    return processes ? { compared: processes } : {};
   }
 
   /** Compares and repairs until nothing differs. @throws cutover.Differs */
@@ -50,7 +51,7 @@ export class DualAuthority {
     const result = await this.act.copy.compareDual.executeWithOptions({ summary: 'compare and repair' }, [
       { migration, epoch: this.epoch(run), ...(authority === 'source' ? {} : { authority }) },
     ]);
-    const before = this.comparedInput(run).compared;
+    const { compared: before } = this.compared(run);
     run.board.update((status) => {
       // Where differences were left, the processes that were found equal are still those of before.
       status.report['compare'] = result.equal || !before ? result : { ...result, processes: before };
@@ -102,7 +103,7 @@ export class DualAuthority {
         const result = await section.phase('hold and drain', hold + drain, () =>
           this.act.quick.holdDual.executeWithOptions(
             { ...criticalOptions(this.input, hold + drain + SLACK_MS), summary: 'hold writes, drain what was touched' },
-            [{ migration, epoch: this.epoch(run), commitMs: COMMIT_MS, ...this.comparedInput(run) }],
+            [{ migration, epoch: this.epoch(run), commitMs: COMMIT_MS, ...this.compared(run) }],
           ),
         );
         section.attempt.fencedAt = result.fencedAt;
@@ -145,7 +146,7 @@ export class DualAuthority {
           scheduleToCloseTimeout: 3 * budget,
           summary: 'hold writes, bring the source up to date, phase both',
         },
-        [{ migration: this.migration, epoch: this.epoch(run), commitMs: COMMIT_MS, ...this.comparedInput(run) }],
+        [{ migration: this.migration, epoch: this.epoch(run), commitMs: COMMIT_MS, ...this.compared(run) }],
       );
     let { note, compareFirst, ...known } = await step();
     if (compareFirst) {
@@ -162,11 +163,6 @@ export class DualAuthority {
       status.phase = 'aborting';
     });
     return { note };
-  }
-
-  private comparedInput(run: Run): { compared?: DualProcesses } {
-    const compared = this.compared(run);
-    return compared ? { compared } : {};
   }
 
   async sourceOnly(run: Run): Promise<{ note: string }> {

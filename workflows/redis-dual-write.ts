@@ -139,7 +139,6 @@ class RedisDualWriteRunbook {
   }
 
   private tend(run: Run, authority: 'source' | 'target', last?: DualReading, until?: number): Promise<DualReading> {
-    const compared = this.authority.compared(run);
     return this.act.wait.tendDual.executeWithOptions(
       { summary: `instances, and what is touched on the ${authority}` },
       [
@@ -149,7 +148,7 @@ class RedisDualWriteRunbook {
           epoch: this.authority.epoch(run),
           ...(last ? { last } : {}),
           ...(until === undefined ? {} : { until }),
-          ...(authority === 'source' && compared ? { compared } : {}),
+          ...(authority === 'source' ? this.authority.compared(run) : {}),
         },
       ],
     );

@@ -4,6 +4,7 @@
  * writing, and is told that it has written.
  */
 import type { Redis } from 'ioredis';
+import { commandCalls } from './command-calls.ts';
 import { ownScript, ownShas } from './own-scripts.ts';
 import { versionIfReadable, type EngineVersion } from './preflight/versions.ts';
 import { parseInfo } from './replication.ts';
@@ -86,13 +87,10 @@ async function oursAmongKept(redis: Redis): Promise<number | { refused: string }
 
 /** Of a server that keeps no count of scripts: those before 5.0. */
 async function callsOfOthers(redis: Redis, ours: Awaited<ReturnType<typeof oursAmongKept>>): Promise<number | Untold> {
-  const stats = parseInfo(await redis.info('commandstats'));
-  const calls = ['cmdstat_eval', 'cmdstat_evalsha'].reduce(
-    (sum, name) => sum + Number(/calls=(\d+)/.exec(stats[name] ?? '')?.[1] ?? 0),
-    0,
-  );
+  const counted = commandCalls(await redis.info('commandstats'));
+  const calls = (counted.get('eval') ?? 0) + (counted.get('evalsha') ?? 0);
   // Our questions until here are counted, too: a server without a single line keeps no such count.
-  const counts = Object.keys(stats).some((name) => name.startsWith('cmdstat_'));
+  const counts = counted.size > 0;
   if (counts && (calls === 0 || ours === 0)) return calls;
   const known = counts ? `${calls} calls in all` : 'it counts none';
   return { why: `does not tell which scripts ran beside our own (${known})`, remedy: CALLS_REMEDY };

@@ -12,6 +12,7 @@ import { fillRedis } from '../../sandbox/app/fill.ts';
 import type { RedisServer, StartRedisOptions } from '../../sandbox/runtime/redis.ts';
 import { dualKeys, encodeInstance, type DualInstance } from '../../spec/dual-write.ts';
 import type { DualAppServer, DualAppSettings } from './dual-write-app.ts';
+import { dualInstance } from './dual-instance.ts';
 import { endFirstAttempt } from './second-attempt.ts';
 import { until, type Stage } from './stage.ts';
 
@@ -193,21 +194,7 @@ export function startStubborn(scene: DualScene): { follows: Promise<unknown>; en
   const poll = async () => {
     const [control, [seconds, micros]] = await Promise.all([redis.hgetall(phase), redis.time()]);
     if (last === undefined || control['phase'] !== 'hold') {
-      last = {
-        protocol: 1,
-        epoch: Number(control['epoch']),
-        phase: 'both',
-        reads: 'source',
-        at: 0,
-        host: 'nowhere',
-        pid: 1,
-        version: 'test',
-        held: 0,
-        pending: 0,
-        queued: 0,
-        recorded: 0,
-        failedSecondWrites: 0,
-      };
+      last = dualInstance({ epoch: Number(control['epoch']), at: 0, host: 'nowhere', pid: 1, version: 'test' });
     }
     last.at = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     await redis.hset(instances, 'stubborn', encodeInstance(last));

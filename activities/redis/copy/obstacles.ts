@@ -1,5 +1,6 @@
 /** What would make a copy lose something in silence: looked for before it begins, and refused with the reason. */
 import type { Redis } from 'ioredis';
+import { commandCalls } from '../command-calls.ts';
 import { ask } from '../compare/replies.ts';
 import { parseInfo } from '../replication.ts';
 import { completed, configOf, missingFlags, notificationSetting } from './notifications.ts';
@@ -77,16 +78,8 @@ const SHORTEST_BUFFER = 1_048_576;
 /** They send no event per key. */
 const UNHEARD = ['flushall', 'flushdb', 'swapdb'];
 
-/** How often each command was called, ours among them. */
-export async function callsOf(server: Server): Promise<Map<string, number>> {
-  const stats = parseInfo(await (await server.db(0)).info('commandstats'));
-  return new Map(
-    Object.entries(stats).flatMap(([name, text]): [string, number][] => {
-      const calls = /calls=(\d+)/.exec(text)?.[1];
-      return calls === undefined ? [] : [[name.replace(/^cmdstat_/, ''), Number(calls)]];
-    }),
-  );
-}
+export const callsOf = async (server: Server): Promise<Map<string, number>> =>
+  commandCalls(await (await server.db(0)).info('commandstats'));
 
 /**
  * Whether FLUSHALL, FLUSHDB or SWAPDB was called between two readings, or may have been: CONFIG RESETSTAT forgets every

@@ -34,6 +34,11 @@ export interface Compared {
   sides: readonly DualSide[];
 }
 
+/** Nothing was held, nor changed. What is to be done about it is the caller's to say. */
+export class SidesChanged extends Error {
+  override readonly name = 'SidesChanged';
+}
+
 export interface Held {
   control: DualControl;
   /** Epoch ms, by the worker's clock. */
@@ -44,7 +49,7 @@ export interface Held {
 /**
  * Holds all writes, brings the other side up to date, and turns the reads. What is left to do is the one change of phase.
  * @param from the control as it is: the phase to move from, or a hold of it that an earlier attempt left
- * @throws cutover.Differs, before anything is held, where a side is not what was compared; cutover.Deadline and whatever
+ * @throws SidesChanged, before anything is held, where a side is not what was compared; cutover.Deadline and whatever
  *   stood in the way, after the hold was released
  */
 export async function holdAndDrain(
@@ -61,9 +66,7 @@ export async function holdAndDrain(
   const session = await DualSession.open(migration, authority, signal);
   try {
     const changed = changedSince(compared.processes, session.processes(), compared.sides);
-    if (changed) {
-      throw permanent(ErrorType.differs, changed, { remedy: 'the gate does it, and opens again after it' });
-    }
+    if (changed) throw new SidesChanged(changed);
     const heldAt = Date.now();
     const began = performance.now();
     let control = await raise(key, from, holdFrom, budgets);

@@ -9,10 +9,10 @@ import { permanent } from '../../errors.ts';
 import { requireEpoch } from './acks.ts';
 import { withControl } from './control.ts';
 import { dualFailure } from './failure.ts';
-import { holdAndDrain, releaseHold, type Compared } from './hold.ts';
+import { holdAndDrain, releaseHold, SidesChanged, type Compared } from './hold.ts';
 import { copyPhase } from './target-copy.ts';
 import { phaseNow, targetIsRight, type PhaseNow } from './phases.ts';
-import { changedSince, DualSession, type DualProcesses } from './session.ts';
+import type { DualProcesses } from './session.ts';
 
 export interface HoldInput {
   migration: RedisDualWrite;
@@ -51,6 +51,9 @@ export async function holdDual({ migration, epoch, commitMs, compared }: HoldInp
     const signal = Context.current().cancellationSignal;
     const both: Compared = { processes: compared, sides: ['source', 'target'] };
     const held = await holdAndDrain(key, control, budgets, both, signal).catch(async (error: unknown) => {
+      if (error instanceof SidesChanged) {
+        throw permanent(ErrorType.differs, error.message, { remedy: 'the gate does it, and opens again after it' });
+      }
       const failure = dualFailure(error);
       const { control: now } = await key.read();
       // Writes have waited once. Another attempt would find another epoch, and could not say why.
@@ -158,27 +161,17 @@ export async function stepBackDual({
     const budgets = { ...migration.cutover.budgets, commitMs };
     const signal = Context.current().cancellationSignal;
     return asOurs(async () => {
-      const why = await changedSource(migration, compared, signal);
-      if (why) return { ...phaseNow(found), note: why, compareFirst: true };
-      const { control } = await holdAndDrain(key, found, budgets, { processes: compared, sides: ['source'] }, signal);
-      const now = await key.change(control, { phase: 'both', reads: 'source' });
+      const sides: Compared = { processes: compared, sides: ['source'] };
+      const held = await holdAndDrain(key, found, budgets, sides, signal).catch((error: unknown) => {
+        if (error instanceof SidesChanged) return error;
+        throw error;
+      });
+      if (held instanceof SidesChanged) return { ...phaseNow(found), note: held.message, compareFirst: true };
+      const now = await key.change(held.control, { phase: 'both', reads: 'source' });
       await copyPhase(migration, undefined);
       return { ...phaseNow(now), note: 'the source was brought up to date, and is the authority again' };
     });
   });
-}
-
-async function changedSource(
-  migration: RedisDualWrite,
-  compared: DualProcesses | undefined,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const session = await DualSession.open(migration, 'target', signal);
-  try {
-    return changedSince(compared, session.processes(), ['source']);
-  } finally {
-    session.close();
-  }
 }
 
 /** A failover to a replica that had not heard of the change: what the target took meanwhile is named in its journal alone. */

@@ -1,11 +1,11 @@
 /** What an application, and its data, have to bring to a group with shards that one server never asked of them. */
 import prettyBytes from 'pretty-bytes';
 import { pass, unmet, warn } from '../../preflight/check.ts';
+import { commandCalls } from '../command-calls.ts';
 import { hasKey } from '../copy/slots.ts';
 import { redisCli } from '../preflight/commands.ts';
 import { infoNumber } from '../preflight/probe.ts';
 import { sampledSizes } from '../preflight/sample-keys.ts';
-import { parseInfo } from '../replication.ts';
 import type { OfflineCheck, OfflineContext } from './context.ts';
 import { roomOf, shareOf, slotsOfShards } from './target-shape.ts';
 
@@ -67,9 +67,9 @@ const application: OfflineCheck = {
     'its client has to be one for clusters (it follows MOVED), and the keys of one command, script or transaction need one {hash tag}: try it against a cluster before the switch, there is no way back by an abort',
   byHand: (c) => `${cli(c, 'INFO', 'commandstats')}  # which commands it uses`,
   run: async (c) => {
-    const calls = callsByCommand(parseInfo(String(await c.source.call('INFO', 'commandstats'))));
+    const calls = commandCalls(String(await c.source.call('INFO', 'commandstats')));
     const used = (names: readonly string[]) =>
-      names.filter((name) => calls.has(name)).map((name) => `${name} (${calls.get(name)})`);
+      names.filter((name) => (calls.get(name) ?? 0) > 0).map((name) => `${name} (${calls.get(name)})`);
     const groups = [
       ['refused with shards', used(REFUSED)],
       ['only where all of their keys lie in one slot', used(SEVERAL_KEYS)],
@@ -81,16 +81,5 @@ const application: OfflineCheck = {
       : unmet(`used since the source began, cutover's own among them: ${found.join('; ')}`);
   },
 };
-
-/** `cmdstat_mget:calls=3,usec=…`; subcommands have a bar in their name, and none is of interest. */
-function callsByCommand(info: Readonly<Record<string, string>>): Map<string, number> {
-  const calls = new Map<string, number>();
-  for (const [field, value] of Object.entries(info)) {
-    const name = /^cmdstat_([a-z]+)$/i.exec(field)?.[1];
-    const times = Number(/calls=(\d+)/.exec(value)?.[1] ?? 0);
-    if (name !== undefined && times > 0) calls.set(name.toLowerCase(), times);
-  }
-  return calls;
-}
 
 export const shardChecks: readonly OfflineCheck[] = [spread, application];
